@@ -1,0 +1,131 @@
+//! What is said when the command line cannot be carried out.
+
+use std::fmt;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::redact;
+
+/// Exit code: usage.
+pub const EXIT_USAGE: u8 = 2;
+/// Exit code: internal failure.
+pub const EXIT_INTERNAL: u8 = 1;
+/// Exit code: nothing could be measured.
+pub const EXIT_NOTHING_MEASURED: u8 = 3;
+
+/// One message for stderr, and the code to exit with.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CliError {
+    /// What was seen and what would be right; one line.
+    pub message: String,
+    /// What to try; one line.
+    pub hint: Option<String>,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wring: error: {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl CliError {
+    /// A usage error, exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, code: EXIT_USAGE }
+    }
+
+    /// Nothing can be measured, exit code 3.
+    pub fn nothing_measured(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, code: EXIT_NOTHING_MEASURED }
+    }
+
+    /// An internal failure, exit code 1.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, code: EXIT_INTERNAL }
+    }
+
+    /// The same error with a line of advice.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// A second word where one URL is expected; the parser calls it a command in the wrong place.
+    fn one_word_too_many(word: &str) -> Self {
+        let word = redact::text(word);
+        let word = word.escape_debug();
+        Self::usage(format!("'{word}' is one word too many: one URL is measured at a time"))
+            .hint("a command comes first, before any flag: wring run -c 5 URL")
+    }
+
+    /// A complaint of the argument parser in our form.
+    pub fn from_clap(error: &clap::Error) -> Self {
+        let text = |kind| match error.get(kind) {
+            Some(ContextValue::String(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        // `--connections <N>` without its placeholder.
+        let flag = text(ContextKind::InvalidArg).unwrap_or_default();
+        let flag = flag.split_once([' ', '[', '=']).map_or(flag, |(name, _)| name);
+        let value = text(ContextKind::InvalidValue).unwrap_or_default();
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        if error.kind() == ErrorKind::ArgumentConflict
+            && let Some(word) = text(ContextKind::InvalidSubcommand)
+        {
+            return Self::one_word_too_many(word);
+        }
+        let message = match (error.kind(), cause) {
+            (ErrorKind::ValueValidation, Some(cause)) => format!("{flag}: {cause}"),
+            (ErrorKind::InvalidValue, _) if value.is_empty() => {
+                format!("{flag} needs a value")
+            }
+            _ => first_paragraph(&error.render().to_string()),
+        };
+        let known = match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(values)) if !values.is_empty() => {
+                Some(format!("possible values are {}", values.join(", ")))
+            }
+            _ => None,
+        };
+        let suggestion = match error.get(ContextKind::SuggestedArg) {
+            Some(ContextValue::String(like)) => Some(format!("did you mean {like}?")),
+            _ => None,
+        };
+        let hint = suggestion.or(known).or_else(|| swallowed_url(flag, value));
+        let hint = hint.unwrap_or_else(|| "wring -h shows every flag".to_owned());
+        Self::usage(redact::text(&message)).hint(hint)
+    }
+}
+
+/// What to say when the value of a flag is the URL behind it, because its own was left out.
+fn swallowed_url(flag: &str, value: &str) -> Option<String> {
+    match flag {
+        // No rate has a colon.
+        "--rate" if value.contains(':') => Some("-R needs a value, such as -R 10k/s".to_owned()),
+        "--stages" if value.contains("://") => {
+            Some("--stages needs a value, such as --stages '0->10k:30s,10k:2m'".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The parser's own sentence without its preface, advice and usage, on one line.
+fn first_paragraph(rendered: &str) -> String {
+    let body = rendered.strip_prefix("error: ").unwrap_or(rendered);
+    let lines = body.lines().take_while(|line| !line.trim().is_empty());
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
+    let sentence = words.join(" ");
+    // The possible values are told in the hint.
+    match sentence.split_once(" [possible values") {
+        Some((before, _)) => before.to_owned(),
+        None => sentence,
+    }
+}

@@ -1,0 +1,276 @@
+//! Carrying a job out: measure, serve, render; and which exit code that deserves.
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use super::args::{DoctorArgs, ReportArgs, ReportFormat};
+use super::error::{CliError, EXIT_NOTHING_MEASURED, EXIT_USAGE};
+use super::files::ReportFile;
+use super::lower::{Output, RunJob, ServeJob};
+use super::wrk::Persona;
+use super::{Job, colored, selftest, write_stderr, write_stdout};
+use crate::doctor;
+use crate::live::{LiveLine, LiveView};
+use crate::report::text::TextOptions;
+use crate::report::{self, json, stored, text};
+use crate::result::{Interrupted, RunResult, Verdict};
+use crate::run::{self, RunError};
+use crate::sys::{SIGINT, Signals};
+use crate::target::{Server, StampLog};
+use crate::uring::SetupError;
+
+/// Exit code: the measurement is invalid.
+const EXIT_INVALID: u8 = 4;
+/// How often a server looks whether it should stop.
+const SERVE_LOOK: Duration = Duration::from_millis(50);
+
+/// Carries a job out; answers with the exit code.
+pub fn execute(job: Job) -> Result<u8, CliError> {
+    match job {
+        Job::Print(bytes) => write_stdout(&bytes).map(|()| 0),
+        Job::Run(mut job) => {
+            let signals = Signals::install();
+            settle(&mut job)?;
+            let result = measure(&job, &signals, &|| None)?;
+            // The report may be long and its reader slow: a signal now ends the process.
+            signals.release();
+            present(&result, job.output)?;
+            Ok(exit_code(&result))
+        }
+        Job::Wrk { persona, run, preface, remark } => {
+            if let Some(remark) = remark {
+                write_stderr(&format!("{}: {remark}", persona.name));
+            }
+            as_wrk(persona, run, &preface)
+        }
+        Job::Selftest { args, argv } => selftest::selftest(&args, &argv),
+        Job::Serve(job) => serve(*job),
+        Job::Report(args) => report(&args),
+        Job::Doctor(args) => examine(args),
+    }
+}
+
+/// Decides which backend measures; a note says so when it is not the one that was wanted.
+pub(super) fn settle(job: &mut RunJob) -> Result<(), CliError> {
+    let refused = run::settle(&mut job.plan).map_err(|error| run_error(&error))?;
+    job.notes.extend(refused.map(|refused| on_epoll(&refused)));
+    Ok(())
+}
+
+fn on_epoll(refused: &SetupError) -> String {
+    format!("{refused}; epoll is used instead")
+}
+
+/// Measures, with the live line and the remarks that belong on stderr.
+pub(super) fn measure(
+    job: &RunJob,
+    signals: &Signals,
+    target_requests: &dyn Fn() -> Option<u64>,
+) -> Result<RunResult, CliError> {
+    if !job.output.quiet {
+        for note in &job.notes {
+            write_stderr(&format!("wring: note: {note}"));
+        }
+    }
+    let mut line: Option<LiveLine> = None;
+    let mut watch = |progress: &run::Progress| {
+        let line = line.get_or_insert_with(|| LiveLine::new(progress.total_ns, job.output.quiet));
+        line.update(&LiveView {
+            elapsed_ns: progress.elapsed_ns,
+            requests_per_s: progress.requests_per_s,
+            p50_ns: progress.p50_ns,
+            p99_ns: progress.p99_ns,
+            failed: progress.failed,
+            inflight: progress.inflight,
+            asked_per_s: progress.asked_per_s,
+            backlog: progress.backlog,
+        });
+    };
+    let result = run::measure(&job.plan, signals, &mut watch, target_requests);
+    if let Some(line) = line {
+        line.finish();
+    }
+    result.map_err(|error| run_error(&error))
+}
+
+/// Prints the report and writes the files; the files come first, so that a closed stdout or a full
+/// disk for one of them loses nothing of the others.
+pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError> {
+    let mut failed = None;
+    let mut commit = |file: Option<ReportFile>, bytes: &dyn Fn() -> Vec<u8>| {
+        let Some(file) = file else { return };
+        let path = file.path().display().to_string();
+        if let Err(error) = file.commit(&bytes()) {
+            failed = Some(CliError::internal(format!("cannot write '{path}': {error}")));
+        }
+    };
+    commit(output.json_file, &|| json::render(result));
+    commit(output.stored, &|| stored::write(result));
+    if output.json_stdout {
+        write_stdout(&json::render(result))?;
+    } else {
+        let options = TextOptions {
+            latency_distribution: output.latency,
+            uncorrected: output.uncorrected,
+            color: colored(output.color),
+            verbose: output.verbose,
+        };
+        write_stdout(&text::render(result, &options))?;
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// The first that applies: nothing completed, invalid, interrupted, fine.
+pub(super) fn exit_code(result: &RunResult) -> u8 {
+    let completed: u64 = result.total.phases.iter().map(|phase| phase.completed).sum();
+    match (&result.verdict, result.interrupted) {
+        _ if completed == 0 => EXIT_NOTHING_MEASURED,
+        (Verdict::Invalid(reasons), _) if !reasons.is_empty() => EXIT_INVALID,
+        (_, Some(Interrupted::Interrupt)) => 130,
+        (_, Some(Interrupted::Terminate)) => 143,
+        // Neither measured nor interrupted: there was no window, for no reason known.
+        (Verdict::Invalid(_), None) => EXIT_INVALID,
+        _ => 0,
+    }
+}
+
+fn run_error(error: &RunError) -> CliError {
+    let code = match error {
+        RunError::Descriptors(_) => EXIT_USAGE,
+        RunError::Backend(_) | RunError::NothingOpen { .. } => EXIT_NOTHING_MEASURED,
+        RunError::Epoll(_) | RunError::Thread(_) | RunError::WorkerLost => {
+            super::error::EXIT_INTERNAL
+        }
+    };
+    let text = error.to_string();
+    let (message, hint) = match text.split_once("; ") {
+        Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+        None => (text, None),
+    };
+    CliError { message, hint, code }
+}
+
+fn as_wrk(persona: &Persona, mut job: Box<RunJob>, preface: &str) -> Result<u8, CliError> {
+    let signals = Signals::install();
+    let measured = run::settle(&mut job.plan).and_then(|refused| {
+        if let Some(refused) = refused {
+            write_stderr(&format!("{}: {}", persona.name, on_epoll(&refused)));
+        }
+        run::measure(&job.plan, &signals, &mut |_| {}, &|| None)
+    });
+    // As in a run under our own name, nothing that is printed from here on is waited for in vain.
+    signals.release();
+    match measured {
+        Ok(result) => {
+            let mut bytes = preface.as_bytes().to_vec();
+            bytes.extend((persona.render)(&result, &job.output));
+            write_stdout(&bytes)?;
+            Ok(0)
+        }
+        Err(RunError::NothingOpen { failed, .. }) => {
+            use crate::outcome::Cause;
+            let cause = failed.iter().find(|(_, count)| *count > 0);
+            let reason = cause.map_or("unknown", |(cause, _)| cause.name());
+            let host = &job.plan.provenance.host;
+            let port = job.plan.addresses.first().map_or(0, std::net::SocketAddr::port);
+            write_stdout(preface.as_bytes())?;
+            write_stderr(&format!("unable to connect to {host}:{port} Connection {reason}"));
+            Ok(1)
+        }
+        Err(error) => {
+            write_stderr(&error.to_string());
+            Ok(1)
+        }
+    }
+}
+
+fn serve(job: ServeJob) -> Result<u8, CliError> {
+    let signals = Signals::install();
+    let ServeJob { config, may_fall_back, log: file, count_on_exit } = job;
+    let started = if may_fall_back {
+        Server::start_or_fall_back(config)
+    } else {
+        Server::start(config).map(|server| (server, None))
+    };
+    let (server, refused) = started.map_err(|error| CliError::usage(error.to_string()))?;
+    if let Some(refused) = refused {
+        write_stderr(&format!("wring: note: {}", on_epoll(&refused)));
+    }
+    write_stderr(&format!("wring: listening on http://{}/", server.address()));
+    while signals.count() == 0 {
+        thread::sleep(SERVE_LOOK);
+    }
+    let (counts, log) = server.stop_with_log();
+    // The file comes first, but counts are printed even when it cannot be written.
+    let written = match (file, log) {
+        (Some(file), Some(log)) => write_log(file, &log),
+        _ => Ok(()),
+    };
+    if count_on_exit {
+        write_stdout(format!("{}\n", counts.to_json()).as_bytes())?;
+    }
+    written.map(|()| 0)
+}
+
+/// Writes the stamps; says loudly what is missing.
+fn write_log(file: ReportFile, log: &StampLog) -> Result<(), CliError> {
+    let path = file.path().display().to_string();
+    file.commit_with(|out| log.write(out))
+        .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")))?;
+    if log.lost() > 0 {
+        write_stderr(&format!(
+            "wring: warning: '{path}' is incomplete: it holds {} requests, and {} that were \
+             counted are missing; memory for stamps is bounded: run the server for a shorter time",
+            log.requests(),
+            log.lost()
+        ));
+    }
+    Ok(())
+}
+
+/// Examines the machine. Whatever is found is a finding, not a failure.
+fn examine(args: DoctorArgs) -> Result<u8, CliError> {
+    let signals = Signals::install();
+    let examination = doctor::examine(!args.quick, &signals);
+    signals.release();
+    write_stdout(&if args.json {
+        report::doctor::json(&examination)
+    } else {
+        report::doctor::text(&examination, colored(args.color))
+    })?;
+    Ok(match signals.first() {
+        Some(SIGINT) => 130,
+        Some(_) => 143,
+        None => 0,
+    })
+}
+
+fn report(args: &ReportArgs) -> Result<u8, CliError> {
+    let path = args.result.display();
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(&args.result)?;
+        file.take(stored::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| {
+        CliError::usage(format!("cannot read '{path}': {error}"))
+            .hint("name a file written by wring -o")
+    })?;
+    let result = stored::read(&bytes)
+        .map_err(|error| CliError::usage(format!("cannot read '{path}': {error}")))?;
+    let bytes = match args.format {
+        ReportFormat::Json => json::render(&result),
+        ReportFormat::Text => text::render(
+            &result,
+            &TextOptions {
+                latency_distribution: args.latency || args.u_latency,
+                uncorrected: args.u_latency,
+                color: colored(args.color),
+                verbose: args.verbose,
+            },
+        ),
+    };
+    write_stdout(&bytes).map(|()| 0)
+}

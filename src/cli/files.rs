@@ -1,0 +1,209 @@
+//! Files of a run: bodies read before it, reports opened before it and written after it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::CliError;
+use crate::limits;
+
+/// A report file that was opened before the load, so that a bad path fails in the first second.
+///
+/// The bytes go to a temporary file beside the target, which `commit` renames: readers see the old
+/// file or the whole new one. Dropped without `commit`, it leaves the target as it was.
+#[derive(Debug)]
+pub struct ReportFile {
+    target: PathBuf,
+    file: File,
+    /// The temporary file; `None` where the target cannot be replaced (a pipe, `/dev/stdout`) and
+    /// is written directly.
+    temporary: Option<PathBuf>,
+}
+
+impl ReportFile {
+    /// Opens a report for `flag` at `path`.
+    pub fn open(flag: &str, path: &Path) -> Result<Self, CliError> {
+        Self::try_open(path).map_err(|error| {
+            let path = path.display();
+            CliError::usage(format!("{flag}: cannot write '{path}': {}", cause(&error)))
+                .hint("name a file in a folder that exists and can be written")
+        })
+    }
+
+    fn try_open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name is empty"));
+        }
+        // A link is followed, so that the file it names is replaced and not the link.
+        let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        match fs::metadata(&target) {
+            Ok(known) if known.is_dir() => {
+                return Err(io::Error::from(io::ErrorKind::IsADirectory));
+            }
+            Ok(known) if !known.is_file() => {
+                let file = OpenOptions::new().write(true).open(&target)?;
+                return Ok(Self { target, file, temporary: None });
+            }
+            // A file that may not be written is not to be replaced either.
+            Ok(_) => drop(OpenOptions::new().write(true).open(&target)?),
+            Err(_) => {}
+        }
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let name = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
+        let temporary = target.with_file_name(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        Ok(Self { target, file, temporary: Some(temporary) })
+    }
+
+    /// Where the report will be.
+    pub fn path(&self) -> &Path {
+        &self.target
+    }
+
+    /// Writes the report and puts it in its place.
+    pub fn commit(self, bytes: &[u8]) -> io::Result<()> {
+        self.commit_with(|out| out.write_all(bytes))
+    }
+
+    /// The same for what is too long to hold in memory first.
+    pub fn commit_with(
+        mut self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 20, &mut self.file);
+        write(&mut out)?;
+        out.flush()?;
+        drop(out);
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.target)?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ReportFile {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // It is ours and of no use; a leftover harms nobody.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// The body that `-b` names: the text itself, `@FILE`, or `@-` for standard input.
+pub fn read_body(typed: &str) -> Result<Vec<u8>, CliError> {
+    let Some(path) = typed.strip_prefix('@') else { return Ok(typed.as_bytes().to_vec()) };
+    let read = match path {
+        "" => {
+            return Err(CliError::usage(
+                "-b '@' names no file; write -b @FILE, or -b @- for stdin",
+            ));
+        }
+        "-" => read_bounded(io::stdin().lock()),
+        path => File::open(path).and_then(read_bounded),
+    };
+    let shown = if path == "-" { "standard input" } else { path };
+    let body = read.map_err(|error| {
+        CliError::usage(format!("-b: cannot read body file '{shown}': {}", cause(&error)))
+            .hint("write -b @FILE for a readable file, -b @- for stdin, or -b TEXT")
+    })?;
+    if body.len() > limits::REQUEST_BODY_BYTES_MAX {
+        let most = crate::units::format_bytes(limits::REQUEST_BODY_BYTES_MAX as u64);
+        return Err(CliError::usage(format!(
+            "-b: body file '{shown}' is too large; at most {most} is possible"
+        )));
+    }
+    Ok(body)
+}
+
+/// Everything, or one byte more than allowed: an endless pipe must not fill the memory.
+fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    source.take(limits::REQUEST_BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body)?;
+    Ok(body)
+}
+
+/// The system's words without the error number.
+fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_report_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let path = folder.join("r.json");
+        fs::write(&path, "old").unwrap();
+        let report = ReportFile::open("-o", &path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        drop(report);
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(folder).len()), ("old", 1));
+        ReportFile::open("-o", &path).unwrap().commit(b"new").unwrap();
+        assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(folder).len()), ("new", 1));
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (real, link) = (folder.join("real"), folder.join("link"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        ReportFile::open("-o", &link).unwrap().commit(b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_written_directly() {
+        ReportFile::open("-o", Path::new("/dev/null")).unwrap().commit(b"x").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_written_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for path in [folder.to_path_buf(), folder.join("missing/r.json"), PathBuf::from("/")] {
+            let error = ReportFile::open("--json", &path).unwrap_err();
+            assert_eq!(error.code, 2);
+            assert!(error.message.contains(path.to_str().unwrap()), "{error}");
+            assert!(error.message.starts_with("--json: "), "{error}");
+        }
+        assert_eq!(ReportFile::open("-o", Path::new("")).unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn a_body_is_its_text_or_a_files_bytes() {
+        assert_eq!(read_body("hi").unwrap(), b"hi");
+        assert_eq!(read_body("").unwrap(), b"");
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let path = folder.join("b");
+        fs::write(&path, [0, 159, 10]).unwrap();
+        assert_eq!(read_body(&format!("@{}", path.display())).unwrap(), [0, 159, 10]);
+    }
+
+    #[test]
+    fn a_body_file_that_cannot_be_sent_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        for path in [folder.join("missing"), folder.to_path_buf(), PathBuf::from("/dev/zero")] {
+            let error = read_body(&format!("@{}", path.display())).unwrap_err();
+            assert_eq!(error.code, 2);
+            assert!(error.message.contains(path.to_str().unwrap()), "{error}");
+        }
+        assert_eq!(read_body("@").unwrap_err().code, 2);
+    }
+}

@@ -1,0 +1,388 @@
+//! From what was typed to what will be done: flags checked against each other, files opened, names
+//! resolved. Everything that can be refused is refused here, before anything is sent; what the user
+//! got wrong is told before the network is asked anything.
+
+use std::path::Path;
+
+use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
+use super::error::CliError;
+use super::files::{ReportFile, read_body};
+use super::{pacing, redact, url};
+use crate::plan::{self, EngineChoice, Header, Pacing, Plan, Provenance, Request, StopAfter};
+use crate::sys;
+use crate::target;
+
+/// Longest wait for a name's addresses; with it, a name that does not resolve ends within 5 s.
+const RESOLVE_NS_MAX: u64 = 4_500_000_000;
+/// Descriptors a run needs beside its connections: rings, the terminal, files, the resolver.
+const DESCRIPTORS_SPARE: u64 = 64;
+/// Longest congestion control name the kernel has (`TCP_CA_NAME_MAX`, with its final NUL).
+const CONGESTION_NAME_BYTES: usize = 16;
+
+/// A measurement ready to be carried out.
+#[derive(Debug)]
+pub struct RunJob {
+    /// What to measure.
+    pub plan: Plan,
+    /// What to do with the result.
+    pub output: Output,
+    /// Remarks for stderr before the load starts; nothing that `-q` would keep.
+    pub notes: Vec<String>,
+}
+
+/// What to do with a result.
+#[derive(Debug)]
+pub struct Output {
+    /// Print JSON on stdout instead of the text report.
+    pub json_stdout: bool,
+    /// Write the same JSON here as well.
+    pub json_file: Option<ReportFile>,
+    /// Store the result here.
+    pub stored: Option<ReportFile>,
+    /// With the latency distribution.
+    pub latency: bool,
+    /// And with that of the latency from the actual sends.
+    pub uncorrected: bool,
+    /// With everything.
+    pub verbose: bool,
+    /// Nothing on stderr but errors.
+    pub quiet: bool,
+    /// When to colour.
+    pub color: ColorChoice,
+}
+
+/// Why there is no measurement.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refused {
+    /// What was typed cannot be done.
+    Usage(CliError),
+    /// The target's name has no address.
+    Unresolved {
+        /// The name.
+        host: String,
+        /// The port as typed, or the scheme.
+        service: String,
+        /// The resolver's words.
+        cause: String,
+    },
+}
+
+impl From<CliError> for Refused {
+    fn from(error: CliError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Refused> for CliError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Usage(error) => error,
+            Refused::Unresolved { host, cause, .. } => {
+                Self::nothing_measured(format!("cannot resolve '{host}': {cause}"))
+                    .hint("check the name in the URL; an address works too")
+            }
+        }
+    }
+}
+
+/// The reference server to start.
+#[derive(Debug)]
+pub struct ServeJob {
+    /// What to serve.
+    pub config: target::Config,
+    /// No engine was asked for: where io_uring is denied, epoll will do.
+    pub may_fall_back: bool,
+    /// Where the stamps go.
+    pub log: Option<ReportFile>,
+    /// Print the counts when stopped.
+    pub count_on_exit: bool,
+}
+
+/// Resolves a measurement of `target`.
+///
+/// `argv` is the whole command line for the record, `allowed` the CPUs this process may use (for
+/// the self test: the client's part of them).
+pub fn run(
+    args: &RunArgs,
+    target: &str,
+    argv: &[String],
+    allowed: &[u32],
+) -> Result<RunJob, Refused> {
+    let pacing = check(args)?;
+    let split = url::split(target)?;
+    let mut notes = Vec::new();
+    let request = request(args, &split, &mut notes)?;
+    let (threads, cpus) = threads_and_cpus(args, allowed, &mut notes)?;
+    sys::ensure_descriptors(u64::from(args.connections) + DESCRIPTORS_SPARE).map_err(|limit| {
+        CliError::usage(format!("-c {}: {limit}", args.connections))
+            .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
+    })?;
+    let output = output(args)?;
+    let addresses = sys::resolve(&split.host, split.port, RESOLVE_NS_MAX).map_err(|error| {
+        Refused::Unresolved {
+            host: split.host.clone(),
+            service: split.service.clone(),
+            cause: error.to_string(),
+        }
+    })?;
+    notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup)));
+    let plan = Plan {
+        request,
+        addresses,
+        connections: args.connections,
+        depth: args.pipeline,
+        stop: stop_after(args, pacing.as_ref()),
+        warmup_ns: args.warmup,
+        drain_ns: args.drain,
+        timeout_ns: args.timeout,
+        connect_timeout_ns: args.connect_timeout.unwrap_or(args.timeout),
+        interval_ns: args.interval,
+        seed: args.seed,
+        pacing,
+        tcp_congestion: args.tcp_congestion.clone(),
+        engine: match args.engine {
+            Engine::Auto => EngineChoice::Auto,
+            Engine::Uring => EngineChoice::Uring,
+            Engine::Epoll => EngineChoice::Epoll,
+        },
+        shares: plan::deal(args.connections, args.requests, threads, &cpus, args.seed),
+        provenance: Provenance {
+            url: redact::text(target),
+            host: split.host,
+            options: redact::options(argv),
+            notes: notes.clone(),
+        },
+    };
+    Ok(RunJob { plan, output, notes })
+}
+
+/// Resolves the flags of the reference server.
+pub fn serve(args: &ServeArgs, allowed: &[u32]) -> Result<ServeJob, CliError> {
+    let listen = args.listen.parse().map_err(|_| {
+        let typed = args.listen.escape_debug();
+        CliError::usage(format!("--listen: '{typed}' is not an address with a port"))
+            .hint("write 127.0.0.1:8080, 0.0.0.0:80 or [::1]:8080")
+    })?;
+    let cpus = sys::spread(&sys::read_topology(&chosen_cpus(args.cpus.as_deref(), allowed)?));
+    let timing = timing(args)?;
+    let is_one_queue = args.service.is_some();
+    let threads_default = if is_one_queue { 1 } else { cpus.len().max(1) as u32 };
+    let threads = args.threads.unwrap_or(threads_default);
+    if is_one_queue && threads > 1 {
+        return Err(CliError::usage(format!(
+            "--service makes one queue for all connections, which needs one thread; -t {threads} \
+             was given"
+        ))
+        .hint("leave out -t"));
+    }
+    let engine = match args.engine {
+        Some(ServeEngine::TokioUring) if args.faults.is_some() => {
+            return Err(CliError::usage(
+                "--engine tokio-uring has no faults: --faults needs --engine uring",
+            )
+            .hint("leave out --engine"));
+        }
+        Some(ServeEngine::TokioUring) if timing.needs_precision() => {
+            return Err(CliError::usage(
+                "--engine tokio-uring has timers of a millisecond and no log: --service, --freeze, \
+                 --log and a --delay that varies need --engine uring or epoll",
+            )
+            .hint("leave out --engine"));
+        }
+        Some(ServeEngine::Uring) => target::Engine::Backend,
+        Some(ServeEngine::Epoll) => target::Engine::Epoll,
+        None if timing.needs_precision() || args.faults.is_some() => target::Engine::Backend,
+        Some(ServeEngine::TokioUring) | None => target::Engine::TokioUring,
+    };
+    let log = args.log.as_deref().map(|path| ReportFile::open("--log", path)).transpose()?;
+    let config = target::Config {
+        listen,
+        threads,
+        cpus,
+        body_bytes: args.body,
+        timing,
+        status: args.status,
+        engine,
+        close_after: args.close_after,
+        faults_ppm: args.faults.unwrap_or(0),
+    };
+    let may_fall_back = args.engine.is_none();
+    Ok(ServeJob { config, may_fall_back, log, count_on_exit: args.count_on_exit })
+}
+
+/// When the server's answers leave.
+fn timing(args: &ServeArgs) -> Result<target::Timing, CliError> {
+    let wait = match (&args.delay, &args.service) {
+        (None, None) => target::Wait::AtOnce,
+        (Some(time), None) => target::Wait::Delay(time.clone()),
+        (None, Some(time)) => target::Wait::Service(time.clone()),
+        (Some(_), Some(_)) => {
+            return Err(CliError::usage(
+                "--delay and --service contradict each other: answers wait each by itself or for \
+                 one server",
+            ));
+        }
+    };
+    let is_logged = args.log.is_some();
+    Ok(target::Timing { wait, freeze: args.freeze, seed: args.seed, is_logged })
+}
+
+/// When the run ends; stages say so themselves.
+fn stop_after(args: &RunArgs, pacing: Option<&Pacing>) -> StopAfter {
+    let duration_ns = match (args.duration, args.requests) {
+        _ if args.stages.is_some() => pacing.and_then(|pacing| pacing.profile.length_ns()),
+        (duration, requests) => pacing::window_ns(duration, requests),
+    };
+    StopAfter { duration_ns, requests: args.requests }
+}
+
+/// Checks the flags against each other and makes the schedule, if a rate is asked for.
+pub(super) fn check(args: &RunArgs) -> Result<Option<Pacing>, CliError> {
+    check_flags(args)?;
+    pacing::lower(args)
+}
+
+/// What two flags together cannot mean, and what is reserved.
+fn check_flags(args: &RunArgs) -> Result<(), CliError> {
+    if args.script.is_some() {
+        return Err(CliError::usage("-s: wrk's Lua scripts are not supported").hint(
+            "-X, -H and -b shape the request, -p pipelines it, --json and -o give the numbers",
+        ));
+    }
+    if args.quiet && args.verbose {
+        return Err(CliError::usage("-q and -v contradict each other; give one of them"));
+    }
+    if args.no_pin && args.cpus.is_some() {
+        return Err(CliError::usage(
+            "--no-pin and --cpus contradict each other; to limit threads to some CPUs without \
+             pinning, start wring under taskset",
+        ));
+    }
+    if let Some(name) = &args.tcp_congestion {
+        check_congestion(name)?;
+    }
+    Ok(())
+}
+
+fn check_congestion(name: &str) -> Result<(), CliError> {
+    let fits = name.len() < CONGESTION_NAME_BYTES && !name.contains('\0');
+    if fits && sys::tcp_congestion_known(name) {
+        return Ok(());
+    }
+    let shown = name.escape_debug();
+    let error = CliError::usage(format!("--tcp-congestion: this machine has no '{shown}'"));
+    Err(match sys::tcp_congestion_available() {
+        Some(names) => error.hint(format!("available are {}", names.join(", "))),
+        None => error,
+    })
+}
+
+/// The one request of the run, serialised.
+fn request(
+    args: &RunArgs,
+    target: &url::Target,
+    notes: &mut Vec<String>,
+) -> Result<Request, CliError> {
+    let headers = args.headers.iter().map(|typed| header(typed)).collect::<Result<Vec<_>, _>>()?;
+    let named = |name: &str| headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
+    for name in ["Host", "Content-Length"] {
+        // RFC 9112 section 3.2: a server must refuse more than one Host.
+        if named(name) > 1 {
+            return Err(CliError::usage(format!("-H: {name} is given twice; give it once")));
+        }
+    }
+    let body = args.body.as_deref().map(read_body).transpose()?;
+    let method = match (&args.method, &body) {
+        (Some(method), _) => method,
+        (None, Some(_)) => {
+            notes.push("the body is sent with POST; -X changes that".to_owned());
+            "POST"
+        }
+        (None, None) => "GET",
+    };
+    Request::new(method, &target.path, &target.host_field, &headers, body.as_deref())
+        .map_err(|error| CliError::usage(error.to_string()))
+}
+
+/// Takes `Name: value` apart.
+fn header(typed: &str) -> Result<Header, CliError> {
+    let Some((name, value)) = typed.split_once(':') else {
+        let shown = redact::text(typed);
+        let shown = shown.escape_debug();
+        return Err(CliError::usage(format!("-H '{shown}' has no colon; write -H 'Name: value'")));
+    };
+    let value = value.trim_matches([' ', '\t']).as_bytes().to_vec();
+    Ok(Header { name: name.to_owned(), value })
+}
+
+/// How many threads, and the CPUs to hand out to them in order; none without pinning.
+fn threads_and_cpus(
+    args: &RunArgs,
+    allowed: &[u32],
+    notes: &mut Vec<String>,
+) -> Result<(u32, Vec<u32>), CliError> {
+    let chosen = chosen_cpus(args.cpus.as_deref(), allowed)?;
+    let cpus = sys::spread(&sys::read_topology(&chosen));
+    let cpu_count = cpus.len().max(1) as u32;
+    let asked = args.threads.unwrap_or(cpu_count);
+    let threads = asked.min(args.connections);
+    if let Some(asked) = args.threads.filter(|&asked| asked > threads) {
+        notes.push(format!(
+            "-t {asked} is more than -c {}: {threads} threads are used, one for each connection",
+            args.connections
+        ));
+    }
+    if args.no_pin {
+        return Ok((threads, Vec::new()));
+    }
+    if threads > cpu_count {
+        notes.push(format!(
+            "{threads} threads share {cpu_count} CPUs: those beyond the CPUs are not pinned, and \
+             threads take each other's time"
+        ));
+    }
+    Ok((threads, cpus))
+}
+
+/// The CPUs of `--cpus`, each of which must be allowed; all allowed ones without it.
+fn chosen_cpus(typed: Option<&str>, allowed: &[u32]) -> Result<Vec<u32>, CliError> {
+    let Some(typed) = typed else { return Ok(allowed.to_vec()) };
+    let shown = typed.escape_debug();
+    let cpus = sys::parse_cpu_list(typed).ok_or_else(|| {
+        CliError::usage(format!("--cpus: '{shown}' is not a list of CPUs; write one like 0-3,5"))
+    })?;
+    if let Some(denied) = cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        let allowed: Vec<String> = allowed.iter().map(u32::to_string).collect();
+        return Err(CliError::usage(format!(
+            "--cpus '{shown}': CPU {denied} is not among those this process may use"
+        ))
+        .hint(format!("allowed are {}", allowed.join(","))));
+    }
+    Ok(cpus)
+}
+
+/// Opens the report files.
+fn output(args: &RunArgs) -> Result<Output, CliError> {
+    let open = |flag: &str, path: &Path| ReportFile::open(flag, path);
+    let json_file = match &args.json {
+        Some(Some(path)) => Some(open("--json", path)?),
+        _ => None,
+    };
+    let stored = args.output.as_deref().map(|path| open("-o", path)).transpose()?;
+    if let (Some(json), Some(stored)) = (&json_file, &stored)
+        && json.path() == stored.path()
+    {
+        let path = json.path().display();
+        return Err(CliError::usage(format!("--json and -o name the same file '{path}'")));
+    }
+    Ok(Output {
+        json_stdout: args.json == Some(None),
+        json_file,
+        stored,
+        latency: args.latency || args.u_latency,
+        uncorrected: args.u_latency,
+        verbose: args.verbose,
+        quiet: args.quiet,
+        color: args.color,
+    })
+}

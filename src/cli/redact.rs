@@ -1,0 +1,73 @@
+//! Keeps secrets out of everything that echoes what was typed.
+//!
+//! Works on the argument's text, wherever in it a secret stands, so that no way of writing a flag
+//! (`-H x`, `-Hx`, `-LHx`, `--header=x`) can be forgotten.
+
+const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+const MASK: &str = "***";
+
+/// The command line without its program name, secrets masked.
+pub fn options(argv: &[String]) -> Vec<String> {
+    argv.iter().skip(1).map(|argument| text(argument)).collect()
+}
+
+/// One argument or message with header secrets and URL userinfo masked.
+pub fn text(argument: &str) -> String {
+    headers(&userinfo(argument))
+}
+
+/// Masks the value of a secret header, to the end of the text.
+fn headers(argument: &str) -> String {
+    let lower = argument.to_ascii_lowercase();
+    for name in SECRET_HEADERS {
+        for (start, _) in lower.match_indices(name) {
+            let after = &argument[start + name.len()..];
+            if after.trim_start_matches([' ', '\t']).starts_with(':') {
+                let colon = argument.len() - after.len() + after.find(':').unwrap_or(0);
+                return format!("{} {MASK}", &argument[..=colon]);
+            }
+        }
+    }
+    argument.to_owned()
+}
+
+/// Masks what stands between `://` and `@` in a URL's authority.
+fn userinfo(argument: &str) -> String {
+    let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
+    let authority_bytes = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority_bytes].rfind('@') {
+        Some(at) => format!("{scheme}://{MASK}{}", &rest[at..]),
+        None => argument.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_however_the_flag_is_written() {
+        for (typed, shown) in [
+            ("Authorization: Bearer abc", "Authorization: ***"),
+            ("-HAuthorization: Bearer abc", "-HAuthorization: ***"),
+            ("-LHcookie:a=b", "-LHcookie: ***"),
+            ("--header=Proxy-Authorization: x", "--header=Proxy-Authorization: ***"),
+            ("AUTHORIZATION :x", "AUTHORIZATION : ***"),
+            ("http://user:pw@host/a@b", "http://***@host/a@b"),
+            ("http://u@p@host", "http://***@host"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("http://host?x=a@b", "http://host?x=a@b"),
+            ("X-Cookie-Count: 3", "X-Cookie-Count: 3"),
+            ("Accept: */*", "Accept: */*"),
+            ("é: authorization", "é: authorization"),
+        ] {
+            assert_eq!(text(typed), shown);
+        }
+    }
+
+    #[test]
+    fn the_program_name_is_left_out() {
+        let argv = ["wring", "-c", "1"].map(str::to_owned);
+        assert_eq!(options(&argv), ["-c", "1"]);
+    }
+}

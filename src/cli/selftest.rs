@@ -1,0 +1,224 @@
+//! The same measurement against the built-in server, and what this machine can do.
+//!
+//! Generator and target share the machine, so they share out its CPUs: half to the target, spread
+//! over physical cores. The figures at the end are short runs, each with the side that set its
+//! limit.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+
+use super::args::RunArgs;
+use super::error::CliError;
+use super::lower::{self, RunJob};
+use super::{execute, write_stderr, write_stdout};
+use crate::plan::{self, Plan, Request, StopAfter};
+use crate::report::table::{self, Figure, MachineFigures, Side};
+use crate::result::RunResult;
+use crate::run;
+use crate::sys::{self, Signals};
+use crate::target::{Config, Engine, Server, Timing};
+
+/// Length of the main measurement when none is asked for, in nanoseconds: with the figures the
+/// whole stays well under 20 seconds.
+const DURATION_NS: u64 = 5_000_000_000;
+/// Length of the run behind one figure, in nanoseconds.
+const FIGURE_NS: u64 = 1_000_000_000;
+/// Waits behind the wake-up figure, one millisecond each.
+const WAKE_UPS: u32 = 500;
+/// A side that was busy for this share of its CPUs had nothing to spare.
+const BUSY_SHARE: f64 = 0.9;
+const BODY_BYTES: u64 = 100;
+/// Descriptors beside those of connections.
+const DESCRIPTORS_SPARE: u64 = 128;
+
+/// Which CPUs are whose.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Division {
+    client: Vec<u32>,
+    target: Vec<u32>,
+    shared: bool,
+}
+
+/// Divides `allowed`, physical cores first: the target gets half, rounded down, but the CPUs that
+/// the user gave to the generator are not taken from it.
+fn divide(spread: &[u32], asked: Option<&[u32]>) -> Division {
+    let client_count = spread.len() - spread.len() / 2;
+    let client: Vec<u32> = asked.map_or_else(|| spread[..client_count].to_vec(), <[u32]>::to_vec);
+    let mut target: Vec<u32> = spread.iter().copied().filter(|cpu| !client.contains(cpu)).collect();
+    let shared = target.is_empty();
+    if shared {
+        target = client.clone();
+    }
+    Division { client, target, shared }
+}
+
+/// The same flags with the self test's own defaults.
+pub(super) fn with_defaults(args: RunArgs) -> RunArgs {
+    let has_end = args.duration.is_some() || args.requests.is_some() || args.stages.is_some();
+    if has_end { args } else { RunArgs { duration: Some(DURATION_NS), ..args } }
+}
+
+/// Runs the self test and answers with the exit code.
+pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> {
+    let spread = sys::spread(&sys::read_topology(&sys::allowed_cpus()));
+    let asked = args.cpus.as_deref().and_then(sys::parse_cpu_list);
+    let division = divide(&spread, asked.as_deref());
+    if !args.quiet {
+        let side = |cpus: &[u32]| format!("{} CPU{}", cpus.len(), plural(cpus.len()));
+        write_stderr(&if division.shared {
+            "wring: generator and target share one CPU: each slows the other down".to_owned()
+        } else {
+            let (client, target) = (side(&division.client), side(&division.target));
+            format!("wring: {client} for the generator, {target} for the built-in target")
+        });
+    }
+    // Both ends of every connection are descriptors of this process, the target's even two.
+    let descriptors = 3 * u64::from(args.connections) + DESCRIPTORS_SPARE;
+    sys::ensure_descriptors(descriptors).map_err(|limit| CliError::usage(limit.to_string()))?;
+    let signals = Signals::install();
+    let server = start(&division, BODY_BYTES, None)?;
+    let url = format!("http://{}/", server.address());
+    let allowed = if asked.is_some() { &spread } else { &division.client };
+    let mut job = lower::run(args, &url, argv, allowed).map_err(CliError::from)?;
+    // Says why not io_uring, for the target as well.
+    execute::settle(&mut job)?;
+    let result = execute::measure(&job, &signals, &|| Some(server.counts().requests))?;
+    let RunJob { plan, output, .. } = job;
+    let with_figures = !output.json_stdout && signals.count() == 0;
+    execute::present(&result, output)?;
+    if with_figures {
+        let figures = figures(&plan, &division, &server, &signals)?;
+        write_stdout(b"\n")?;
+        write_stdout(&table::machine(&figures))?;
+    }
+    Ok(execute::exit_code(&result))
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+fn start(
+    division: &Division,
+    body_bytes: u64,
+    close_after: Option<u32>,
+) -> Result<Server, CliError> {
+    Server::start_or_fall_back(Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        threads: division.target.len() as u32,
+        cpus: division.target.clone(),
+        body_bytes,
+        timing: Timing::default(),
+        status: 200,
+        engine: Engine::TokioUring,
+        close_after,
+        faults_ppm: 0,
+    })
+    .map(|(server, _)| server)
+    .map_err(|error| CliError::nothing_measured(error.to_string()))
+}
+
+fn figures(
+    plan: &Plan,
+    division: &Division,
+    server: &Server,
+    signals: &Signals,
+) -> Result<MachineFigures, CliError> {
+    let large = start(division, 1 << 20, None)?;
+    let closing = start(division, BODY_BYTES, Some(1))?;
+    let per_s = |server: &Server, connections, depth, value: fn(&RunResult) -> f64| {
+        figure(plan, division, server, connections, depth, signals, value)
+    };
+    Ok(MachineFigures {
+        requests_per_s_depth_1: per_s(server, 64, 1, RunResult::requests_per_s)?,
+        requests_per_s_depth_64: per_s(server, 64, 64, RunResult::requests_per_s)?,
+        bytes_per_s_1_mib: per_s(&large, 16, 1, RunResult::bytes_per_s)?,
+        // Every connection carries one request and is closed by the target.
+        connections_per_s: per_s(&closing, 64, 1, RunResult::requests_per_s)?,
+        wake_up_ns_p99: wake_up(plan, division, signals)?,
+    })
+}
+
+/// One short run and who set its limit; `None` once the user wants to stop.
+fn figure(
+    plan: &Plan,
+    division: &Division,
+    server: &Server,
+    connections: u32,
+    depth: u32,
+    signals: &Signals,
+    value: fn(&RunResult) -> f64,
+) -> Result<Option<Figure>, CliError> {
+    if signals.count() > 0 {
+        return Ok(None);
+    }
+    let address = server.address();
+    let request = Request::new("GET", "/", &address.to_string(), &[], None)
+        .map_err(|error| CliError::internal(error.to_string()))?;
+    let threads = (plan.shares.len() as u32).min(connections);
+    let cpus: Vec<u32> = plan.shares.iter().filter_map(|share| share.cpu).collect();
+    let plan = Plan {
+        request,
+        addresses: vec![address],
+        connections,
+        depth,
+        stop: StopAfter { duration_ns: Some(FIGURE_NS), requests: None },
+        warmup_ns: 0,
+        pacing: None,
+        shares: plan::deal(connections, None, threads, &cpus, plan.seed),
+        ..plan.clone()
+    };
+    let target_before_ns = server.cpu_ns();
+    let result = run::measure(&plan, signals, &mut |_| {}, &|| None)
+        .map_err(|error| CliError::nothing_measured(error.to_string()))?;
+    let target_ns = server.cpu_ns().saturating_sub(target_before_ns);
+    let target_share =
+        target_ns as f64 / (result.window_ns.max(1) as f64 * division.target.len() as f64);
+    let limited_by = match (result.busy_share_max() >= BUSY_SHARE, target_share >= BUSY_SHARE) {
+        _ if division.shared => Side::Both,
+        (true, true) => Side::Both,
+        (true, false) => Side::Generator,
+        (false, true) => Side::Target,
+        (false, false) => Side::Kernel,
+    };
+    Ok(Some(Figure { value: value(&result) as u64, limited_by }))
+}
+
+fn wake_up(
+    plan: &Plan,
+    division: &Division,
+    signals: &Signals,
+) -> Result<Option<Figure>, CliError> {
+    if signals.count() > 0 {
+        return Ok(None);
+    }
+    let (engine, cpu) = (plan.engine, division.client.first().copied());
+    // A thread of its own, because the measurement pins the thread it runs on.
+    let late = thread::spawn(move || run::wakeup_latency(engine, cpu, WAKE_UPS))
+        .join()
+        .map_err(|_| CliError::internal("the wake-up measurement panicked"))?
+        .map_err(|error| CliError::nothing_measured(error.to_string()))?;
+    Ok(Some(Figure { value: late.quantile(0.99), limited_by: Side::Kernel }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_gets_half_of_the_cpus_and_a_single_one_is_shared() {
+        let half = divide(&[0, 2, 1, 3], None);
+        assert_eq!((half.client, half.target, half.shared), (vec![0, 2], vec![1, 3], false));
+        let odd = divide(&[0, 1, 2], None);
+        assert_eq!((odd.client, odd.target), (vec![0, 1], vec![2]));
+        let one = divide(&[5], None);
+        assert_eq!((one.client, one.target, one.shared), (vec![5], vec![5], true));
+    }
+
+    #[test]
+    fn cpus_given_to_the_generator_are_not_the_targets() {
+        let asked = divide(&[0, 1, 2, 3], Some(&[3]));
+        assert_eq!((asked.client, asked.target), (vec![3], vec![0, 1, 2]));
+        assert!(divide(&[0, 1], Some(&[0, 1])).shared);
+    }
+}

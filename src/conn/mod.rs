@@ -1,0 +1,567 @@
+//! One connection's life: attempts, requests in flight, receiving, and every way to end.
+//!
+//! Owns a slot of the backend and the requests outstanding on it. Knows neither which backend it is
+//! nor other connections nor pacing: the worker says when it may connect and how many requests it
+//! may start, and hands it its completions.
+//!
+//! ```text
+//! Down --connect--> Connecting --ok--> Open --announced close--> Parting --FIN or patience--> Down
+//!   ^                   | failed         | end of stream, error, timeout                        |
+//!   +-------------------+----------------+------------------------------------------------------+
+//! ```
+//!
+//! The idea: whatever must be pushed is a wish that `pump` fulfils when the queue has room, so a full
+//! queue delays but never loses. A request's ending is decided here and nowhere else:
+//! the oldest outstanding request takes the cause, those behind it are cut off.
+
+mod inflight;
+mod receive;
+
+use crate::io::{Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, Slot, Token};
+use crate::outcome::{ConnectFailure, Failure};
+use crate::plan::{Arena, Request};
+use crate::proto::h1::ClientCodec;
+use crate::proto::{ProtoError, StreamEnd};
+use crate::record::{Recorder, Stamps};
+use crate::rng::Rng;
+
+pub use crate::proto::h1::Memo;
+
+use inflight::{Inflight, Run};
+use receive::{AnswerSink, Recv};
+
+/// Longest pause between two attempts of one connection, in nanoseconds.
+const BACKOFF_NS_MAX: u64 = 1_000_000_000;
+/// Pauses from this length on end on a grid of `RETRY_GRID_NS`, so that the attempts of many
+/// connections share their wake-ups.
+const RETRY_GRID_FROM_NS: u64 = 100_000_000;
+const RETRY_GRID_NS: u64 = 10_000_000;
+/// First pause after an attempt that failed, in nanoseconds.
+const BACKOFF_NS_MIN: u64 = 1_000_000;
+/// How long an announced close may take the peer before we close, in nanoseconds. Letting the peer
+/// go first leaves the TIME_WAIT, and with it the port, on its side.
+pub const PARTING_NS: u64 = 1_000_000;
+
+/// What all connections of a worker have in common.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Bytes of one request.
+    pub request_bytes: u32,
+    /// Requests one send can cover.
+    pub copies: u32,
+    /// Most requests outstanding on one connection.
+    pub depth: u32,
+    /// Whether sends are confirmed.
+    pub confirm: Confirm,
+    /// The requests are HEAD.
+    pub head_request: bool,
+    /// Longest wait for an answer, in nanoseconds.
+    pub timeout_ns: u64,
+    /// Longest connection attempt, in nanoseconds.
+    pub connect_timeout_ns: u64,
+    /// How many addresses there are to connect to.
+    pub addresses: u32,
+}
+
+/// What one small segment is charged to a socket's send buffer, whatever it carries.
+const SEGMENT_CHARGE_BYTES: usize = 1300;
+
+impl Shape {
+    /// The shape of a plan's connections. Sends go unconfirmed when everything that can be
+    /// outstanding fits any send buffer.
+    pub fn new(
+        request: &Request,
+        arena: &Arena,
+        depth: u32,
+        timeout_ns: u64,
+        connect_timeout_ns: u64,
+        addresses: u32,
+    ) -> Self {
+        // At worst every outstanding request went out in a segment of its own.
+        let charge_bytes = (arena.request_bytes as usize + SEGMENT_CHARGE_BYTES) * depth as usize;
+        let small = charge_bytes <= crate::limits::UNCONFIRMED_SEND_BYTES_MAX;
+        Self {
+            request_bytes: arena.request_bytes,
+            copies: arena.copies,
+            depth,
+            confirm: if small { Confirm::OnFailure } else { Confirm::Always },
+            head_request: request.head_request(),
+            timeout_ns,
+            connect_timeout_ns,
+            addresses,
+        }
+    }
+}
+
+/// What a connection works with during one call.
+pub struct Context<'a, B> {
+    /// The outside world.
+    pub backend: &'a mut B,
+    /// Where everything is counted; its `now_ns` is the time of the call.
+    pub recorder: &'a mut Recorder,
+    /// The worker's framing memo.
+    pub memo: &'a mut Memo,
+    /// What all connections share.
+    pub shape: &'a Shape,
+    /// Jitter.
+    pub rng: &'a mut Rng,
+    /// Number of the current turn.
+    pub turn: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    /// No socket. May try again from the time on.
+    Down { retry_ns: u64 },
+    /// An attempt is under way since the time.
+    Connecting { since_ns: u64 },
+    /// Requests may be sent.
+    Open,
+    /// The peer announced that it closes; waiting for that until the time.
+    Parting { until_ns: u64 },
+}
+
+/// Where in its life a connection is, for whoever counts connections.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Status {
+    /// No socket.
+    Down,
+    /// An attempt is under way.
+    Connecting,
+    /// Requests can be sent and answers awaited.
+    Open,
+    /// The peer announced that it closes.
+    Parting,
+}
+
+/// Whether everything a connection wished for could be pushed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pumped {
+    /// Yes.
+    Done,
+    /// The queue is full: pump again after the next turn.
+    QueueFull,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    state: State,
+    index: u32,
+    address_index: u32,
+    generation: u32,
+    codec: ClientCodec,
+    inflight: Inflight,
+    recv: Recv,
+    /// Bodies have been large lately: heads are received alone, bodies discarded.
+    large: bool,
+    small_in_a_row: u8,
+    /// A close that could not be pushed yet.
+    close_wish: Option<CloseKind>,
+    /// A confirmed send is under way.
+    sending: bool,
+    /// The peer no longer takes bytes; what it still says is awaited.
+    send_broken: bool,
+    /// Whole answers on the current connection.
+    answers: u64,
+    last_answer_ns: u64,
+    /// How long the current connection's handshake took: at least one round trip.
+    connect_ns: u64,
+    failures_in_a_row: u32,
+}
+
+impl Conn {
+    /// A connection that has not been tried yet. `index` is its slot.
+    pub fn new(index: u32, address_index: u32, shape: &Shape) -> Self {
+        Self {
+            state: State::Down { retry_ns: 0 },
+            index,
+            address_index,
+            generation: 0,
+            codec: ClientCodec::new(shape.depth, shape.head_request),
+            inflight: Inflight::new(shape.depth),
+            recv: Recv::None,
+            large: false,
+            small_in_a_row: 0,
+            close_wish: None,
+            sending: false,
+            send_broken: false,
+            answers: 0,
+            last_answer_ns: 0,
+            connect_ns: 0,
+            failures_in_a_row: 0,
+        }
+    }
+
+    /// Where in its life it is.
+    #[inline]
+    pub fn status(&self) -> Status {
+        match self.state {
+            State::Down { .. } => Status::Down,
+            State::Connecting { .. } => Status::Connecting,
+            State::Open => Status::Open,
+            State::Parting { .. } => Status::Parting,
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// When a connection that is down may be tried again, in nanoseconds.
+    pub fn retry_ns(&self) -> Option<u64> {
+        match self.state {
+            State::Down { retry_ns } => Some(retry_ns),
+            _ => None,
+        }
+    }
+
+    /// How many requests it could start now.
+    #[inline]
+    pub fn room(&self) -> u32 {
+        if self.is_open() && !self.sending && !self.send_broken { self.codec.capacity() } else { 0 }
+    }
+
+    /// Begins an attempt. Only when down.
+    pub fn connect<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> Pumped {
+        debug_assert!(matches!(self.state, State::Down { .. }), "only what is down connects");
+        if self.pump(ctx) == Pumped::QueueFull {
+            return Pumped::QueueFull;
+        }
+        let op = Op::Connect { slot: Slot(self.index), address_index: self.address_index };
+        let token = self.token(OpKind::Connect);
+        if ctx.backend.push(op, token).is_err() {
+            return Pumped::QueueFull;
+        }
+        ctx.recorder.connections_mut().attempts += 1;
+        self.state = State::Connecting { since_ns: ctx.recorder.now_ns() };
+        Pumped::Done
+    }
+
+    /// True when a request could be started and none is outstanding.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.inflight.oldest().is_none()
+    }
+
+    /// Starts up to `allowed` requests of a closed loop and says how many. They share their stamps
+    /// and one send.
+    #[inline]
+    pub fn start<B: Backend>(&mut self, ctx: &mut Context<'_, B>, allowed: u64) -> u32 {
+        let count = self.send(ctx, allowed);
+        if count > 0 {
+            let stamps = Stamps::closed(ctx.recorder.now_ns());
+            self.inflight.push(stamps, ctx.turn, count);
+            ctx.recorder.due(u64::from(count));
+            ctx.recorder.started(u64::from(count), u64::from(ctx.shape.request_bytes));
+        }
+        count
+    }
+
+    /// Starts up to `allowed` requests that are due and says how many. They share one send;
+    /// `next_intended_ns` is asked once for each.
+    #[inline]
+    pub fn start_due<B: Backend>(
+        &mut self,
+        ctx: &mut Context<'_, B>,
+        allowed: u64,
+        mut next_intended_ns: impl FnMut(&mut Recorder) -> u64,
+    ) -> u32 {
+        let count = self.send(ctx, allowed);
+        for _ in 0..count {
+            let intended_ns = next_intended_ns(ctx.recorder);
+            let stamps = Stamps { intended_ns, sent_ns: ctx.recorder.now_ns() };
+            self.inflight.push(stamps, ctx.turn, 1);
+        }
+        ctx.recorder.started(u64::from(count), u64::from(ctx.shape.request_bytes));
+        count
+    }
+
+    /// Queues one send that covers up to `allowed` requests.
+    #[inline]
+    fn send<B: Backend>(&mut self, ctx: &mut Context<'_, B>, allowed: u64) -> u32 {
+        let room = self.room().min(ctx.shape.copies);
+        let count = u64::from(room).min(allowed) as u32;
+        if count == 0 {
+            return 0;
+        }
+        let op = Op::Send {
+            slot: Slot(self.index),
+            start: 0,
+            len: count * ctx.shape.request_bytes,
+            confirm: ctx.shape.confirm,
+        };
+        if ctx.backend.push(op, self.token(OpKind::Send)).is_err() {
+            return 0;
+        }
+        self.sending = ctx.shape.confirm == Confirm::Always;
+        self.codec.submit(count);
+        count
+    }
+
+    /// Pushes whatever is wished for: a close, the next receive.
+    #[inline]
+    pub fn pump<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> Pumped {
+        if let Some(kind) = self.close_wish {
+            // The generation has moved on already; a close carries no token that matters.
+            let op = Op::Close { slot: Slot(self.index), kind };
+            if ctx.backend.push(op, self.token(OpKind::Recv)).is_err() {
+                return Pumped::QueueFull;
+            }
+            self.close_wish = None;
+        }
+        if matches!(self.state, State::Open | State::Parting { .. }) {
+            return self.pump_recv(ctx);
+        }
+        Pumped::Done
+    }
+
+    /// True while something is to be pushed that found no room in the queue.
+    #[inline]
+    pub fn has_wishes(&self) -> bool {
+        let receives = matches!(self.state, State::Open | State::Parting { .. });
+        let recv_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
+        self.close_wish.is_some() || (receives && recv_wish)
+    }
+
+    /// Handles a completion of this connection. Those of earlier generations are let go.
+    #[inline]
+    pub fn complete<B: Backend>(&mut self, completion: Completion, ctx: &mut Context<'_, B>) {
+        if completion.token.generation() != self.generation % Token::GENERATIONS {
+            if let Some(lease) = completion.lease {
+                ctx.backend.recycle(lease);
+            }
+            return;
+        }
+        match completion.token.kind() {
+            OpKind::Recv => self.received(completion, ctx),
+            OpKind::Discard => self.discarded(completion.result, ctx),
+            OpKind::Send => self.sent(completion.result, ctx),
+            OpKind::Connect => self.connected(completion.result, ctx),
+        }
+    }
+
+    /// Ends what has waited too long: the oldest request, an attempt, an announced close.
+    #[inline]
+    pub fn check_time<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        let now_ns = ctx.recorder.now_ns();
+        match self.state {
+            State::Open => {
+                let oldest = self.inflight.oldest();
+                if oldest.is_some_and(|run| now_ns >= run.stamps.sent_ns + ctx.shape.timeout_ns) {
+                    self.fail(Failure::Timeout, ctx);
+                    self.end(Ending::Errored, CloseKind::Reset, ctx);
+                }
+            }
+            State::Connecting { since_ns } => {
+                if now_ns >= since_ns + ctx.shape.connect_timeout_ns {
+                    self.attempt_failed(ConnectFailure::Timeout, ctx);
+                }
+            }
+            State::Parting { until_ns } => {
+                if now_ns >= until_ns {
+                    self.end(Ending::ClosedByUs, CloseKind::Reset, ctx);
+                }
+            }
+            State::Down { .. } => {}
+        }
+    }
+
+    /// The run is over: what is unresolved is counted as such, and the socket closed.
+    pub fn finish<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        self.codec.abandon(&mut AnswerSink::new(&mut self.inflight, ctx.recorder));
+        while let Some(run) = self.inflight.take(u32::MAX) {
+            ctx.recorder.left_in_flight(u64::from(run.count), run.stamps);
+        }
+        match self.state {
+            State::Open | State::Parting { .. } => ctx.recorder.connections_mut().open_end += 1,
+            State::Connecting { .. } => ctx.recorder.connections_mut().connecting_end += 1,
+            State::Down { .. } => return,
+        }
+        self.leave(CloseKind::Orderly, u64::MAX, ctx);
+    }
+
+    fn token(&self, kind: OpKind) -> Token {
+        Token::new(kind, self.generation, self.index)
+    }
+
+    fn connected<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
+        let State::Connecting { since_ns } = self.state else { return };
+        match result {
+            Ok(_) => {
+                ctx.recorder.established(since_ns);
+                self.state = State::Open;
+                self.codec.reset();
+                self.recv = Recv::None;
+                self.sending = false;
+                self.send_broken = false;
+                self.answers = 0;
+                self.last_answer_ns = 0;
+                self.connect_ns = ctx.recorder.now_ns().saturating_sub(since_ns);
+                self.pump(ctx);
+            }
+            Err(error) => {
+                if let IoError::Local(errno) | IoError::Other(errno) = error {
+                    ctx.recorder.connections_mut().local_errno = errno;
+                }
+                self.attempt_failed(connect_failure(error), ctx);
+            }
+        }
+    }
+
+    fn attempt_failed<B: Backend>(&mut self, cause: ConnectFailure, ctx: &mut Context<'_, B>) {
+        ctx.recorder.connect_failed(cause);
+        // Another address may be better; with one address it stays the same.
+        self.address_index = (self.address_index + 1) % ctx.shape.addresses.max(1);
+        let retry_ns = self.backoff_ns(ctx);
+        self.leave(CloseKind::Orderly, retry_ns, ctx);
+    }
+
+    fn sent<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
+        self.sending = false;
+        match result {
+            Ok(_) | Err(IoError::Cancelled) => {}
+            // The peer is gone, but what it said before may still be on its way to us: the receive
+            // ends by itself, and it knows better what became of the requests.
+            Err(IoError::Reset | IoError::BrokenPipe) => self.send_broken = true,
+            Err(_) => {
+                self.fail(Failure::Send, ctx);
+                self.end(Ending::Errored, CloseKind::Reset, ctx);
+            }
+        }
+    }
+
+    /// The receive ended in an error.
+    fn broke<B: Backend>(&mut self, error: IoError, ctx: &mut Context<'_, B>) {
+        if matches!(self.state, State::Parting { .. }) {
+            self.end(Ending::ClosedByPeer, CloseKind::Orderly, ctx);
+            return;
+        }
+        let stale = self.inflight.oldest().is_some_and(|oldest| {
+            oldest.stamps.sent_ns >= self.last_answer_ns && self.is_stale(oldest, ctx)
+        });
+        let cause = match error {
+            IoError::TimedOut => Failure::Timeout,
+            _ if stale => Failure::Stale,
+            _ => Failure::Reset,
+        };
+        self.fail(cause, ctx);
+        self.end(Ending::Errored, CloseKind::Reset, ctx);
+    }
+
+    /// Whether the oldest request met a connection that was ending already: it was queued in one
+    /// turn and left in the next, which reaped the end, sooner than the peer could have answered it.
+    fn is_stale<B>(&self, oldest: &Run, ctx: &Context<'_, B>) -> bool {
+        let waited_ns = ctx.recorder.now_ns().saturating_sub(oldest.stamps.sent_ns);
+        self.answers > 0 && ctx.turn <= oldest.turn + 1 && waited_ns < self.connect_ns
+    }
+
+    /// The peer closed in order.
+    fn ended_by_peer<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        let answers_before = self.answers;
+        let end = {
+            let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
+            let end = self.codec.end_of_stream(&mut sink);
+            self.answers += sink.answers;
+            end
+        };
+        if self.answers > answers_before {
+            self.last_answer_ns = ctx.recorder.now_ns();
+        }
+        if let Some(oldest) = self.inflight.oldest() {
+            let cause = match end {
+                StreamEnd::InBody => Failure::EofBody,
+                StreamEnd::Clean => Failure::CutOff,
+                StreamEnd::BeforeHead if oldest.stamps.sent_ns < self.last_answer_ns => {
+                    Failure::CutOff
+                }
+                StreamEnd::BeforeHead if self.is_stale(oldest, ctx) => Failure::Stale,
+                StreamEnd::BeforeHead if self.send_broken => Failure::Send,
+                StreamEnd::BeforeHead => Failure::Eof,
+            };
+            self.fail(cause, ctx);
+        }
+        self.end(Ending::ClosedByPeer, CloseKind::Orderly, ctx);
+    }
+
+    /// The last answer this connection can carry was delivered.
+    fn part<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        self.fail(Failure::CutOff, ctx);
+        if self.is_open() {
+            self.state = State::Parting { until_ns: ctx.recorder.now_ns() + PARTING_NS };
+        }
+    }
+
+    fn answer_refused<B: Backend>(&mut self, error: ProtoError, ctx: &mut Context<'_, B>) {
+        let cause = match error {
+            ProtoError::Parse => Failure::Parse,
+            ProtoError::Limit => Failure::Limit,
+        };
+        self.fail(cause, ctx);
+        self.end(Ending::Errored, CloseKind::Reset, ctx);
+    }
+
+    /// Ends every outstanding request: the oldest by `cause`, the others as cut off.
+    fn fail<B: Backend>(&mut self, cause: Failure, ctx: &mut Context<'_, B>) {
+        let mut cause = Some(cause);
+        while let Some(run) = self.inflight.take(if cause.is_some() { 1 } else { u32::MAX }) {
+            let cause = cause.take().unwrap_or(Failure::CutOff);
+            ctx.recorder.failed(cause, u64::from(run.count), run.stamps);
+        }
+    }
+
+    /// Ends the connection and says when it may be tried again: at once if it delivered an answer.
+    fn end<B: Backend>(&mut self, ending: Ending, kind: CloseKind, ctx: &mut Context<'_, B>) {
+        let connections = ctx.recorder.connections_mut();
+        match ending {
+            Ending::ClosedByUs => connections.closed_by_us += 1,
+            Ending::ClosedByPeer => connections.closed_by_peer += 1,
+            Ending::Errored => connections.errored += 1,
+        }
+        self.codec.abandon(&mut AnswerSink::new(&mut self.inflight, ctx.recorder));
+        let retry_ns = if self.answers > 0 {
+            self.failures_in_a_row = 0;
+            ctx.recorder.now_ns()
+        } else {
+            self.backoff_ns(ctx)
+        };
+        self.leave(kind, retry_ns, ctx);
+    }
+
+    fn leave<B: Backend>(&mut self, kind: CloseKind, retry_ns: u64, ctx: &mut Context<'_, B>) {
+        self.generation = self.generation.wrapping_add(1);
+        self.state = State::Down { retry_ns };
+        self.recv = Recv::None;
+        self.close_wish = Some(kind);
+        self.pump(ctx);
+    }
+
+    fn backoff_ns<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> u64 {
+        let pause_ns = (BACKOFF_NS_MIN << self.failures_in_a_row.min(20)).min(BACKOFF_NS_MAX);
+        self.failures_in_a_row += 1;
+        let jittered_ns = pause_ns / 2 + ctx.rng.below(pause_ns / 2 + 1);
+        let retry_ns = ctx.recorder.now_ns() + jittered_ns;
+        if pause_ns < RETRY_GRID_FROM_NS {
+            return retry_ns;
+        }
+        retry_ns.next_multiple_of(RETRY_GRID_NS)
+    }
+}
+
+/// How an established connection came to its end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Ending {
+    ClosedByUs,
+    ClosedByPeer,
+    Errored,
+}
+
+fn connect_failure(error: IoError) -> ConnectFailure {
+    match error {
+        IoError::Refused => ConnectFailure::Refused,
+        IoError::TimedOut => ConnectFailure::Timeout,
+        IoError::Unreachable => ConnectFailure::Unreachable,
+        IoError::Reset | IoError::BrokenPipe => ConnectFailure::Reset,
+        _ => ConnectFailure::Local,
+    }
+}

@@ -1,0 +1,211 @@
+//! Receiving: which receive is in flight, when to change it, and what its bytes mean.
+//!
+//! Small answers come through one multishot receive that is never pushed again. Once a body is large
+//! its bytes are not looked at: the connection changes to single receives, a small one for the head
+//! and discarding ones for the body, which the kernel throws away without copying. A discarding
+//! receive never asks for more than the current body, because a pipelined head may follow it; and
+//! two receives are never in flight at once, so the change waits for the multishot's last completion.
+
+use crate::io::{Backend, Completion, IoError, Op, OpKind, Slot};
+use crate::limits;
+use crate::proto::{ByteClass, Flow, Notice, Sink};
+use crate::record::Recorder;
+
+use super::inflight::Inflight;
+use super::{Conn, Context, Pumped, State};
+
+/// After this many answers in a row without a large body, the multishot receive comes back.
+const SMALL_IN_A_ROW: u8 = 8;
+
+/// Which receive is in flight.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Recv {
+    /// None; `pump` pushes the right one.
+    None,
+    /// The multishot one.
+    Stream,
+    /// The multishot one, which should end; its cancel is still to be pushed.
+    StreamUnwanted,
+    /// The multishot one, whose end was asked for.
+    StreamEnding,
+    /// A single one.
+    Once,
+    /// A discarding one.
+    Discard,
+}
+
+impl Conn {
+    #[inline]
+    pub(super) fn pump_recv<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> Pumped {
+        let slot = Slot(self.index);
+        let (op, kind, next) = match self.recv {
+            Recv::Stream | Recv::StreamEnding | Recv::Once | Recv::Discard => return Pumped::Done,
+            Recv::StreamUnwanted => (Op::CancelRecv { slot }, OpKind::Recv, Recv::StreamEnding),
+            Recv::None if !self.large => (Op::RecvStream { slot }, OpKind::Recv, Recv::Stream),
+            Recv::None => match self.codec.discardable_bytes() {
+                0 => {
+                    let bytes_max = limits::HEAD_RECV_BYTES;
+                    (Op::RecvOnce { slot, bytes_max }, OpKind::Recv, Recv::Once)
+                }
+                rest => {
+                    let bytes_max = rest.min(limits::DISCARD_BYTES_MAX);
+                    (Op::Discard { slot, bytes_max }, OpKind::Discard, Recv::Discard)
+                }
+            },
+        };
+        if ctx.backend.push(op, self.token(kind)).is_err() {
+            return Pumped::QueueFull;
+        }
+        self.recv = next;
+        Pumped::Done
+    }
+
+    #[inline]
+    pub(super) fn received<B: Backend>(
+        &mut self,
+        completion: Completion,
+        ctx: &mut Context<'_, B>,
+    ) {
+        if !completion.more {
+            self.recv = Recv::None;
+        }
+        match completion.result {
+            Ok(0) => self.ended_by_peer(ctx),
+            Ok(_) => {
+                if let Some(lease) = completion.lease {
+                    let outcome = self.take_in(ctx.backend.bytes(&lease), ctx.recorder, ctx.memo);
+                    ctx.backend.recycle(lease);
+                    match outcome {
+                        Ok(Flow::Keep) => self.mind_large_bodies(),
+                        Ok(Flow::Close) => self.part(ctx),
+                        Err(error) => return self.answer_refused(error, ctx),
+                    }
+                }
+                self.pump(ctx);
+            }
+            // Ended by us, to change to another receive, or for want of a buffer: go on.
+            Err(IoError::Cancelled | IoError::NoBuffers) => {
+                self.pump(ctx);
+            }
+            Err(error) => self.broke(error, ctx),
+        }
+    }
+
+    pub(super) fn discarded<B: Backend>(
+        &mut self,
+        result: Result<u32, IoError>,
+        ctx: &mut Context<'_, B>,
+    ) {
+        self.recv = Recv::None;
+        match result {
+            Ok(0) => self.ended_by_peer(ctx),
+            Ok(count) => {
+                ctx.recorder.received(u64::from(count));
+                let flow = {
+                    let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
+                    let flow = self.codec.discarded(u64::from(count), &mut sink);
+                    self.answers += sink.answers;
+                    if sink.answers > 0 {
+                        self.last_answer_ns = sink.recorder.now_ns();
+                    }
+                    flow
+                };
+                self.small_in_a_row = 0;
+                if flow == Flow::Close && matches!(self.state, State::Open) {
+                    self.part(ctx);
+                }
+                self.pump(ctx);
+            }
+            Err(IoError::Cancelled | IoError::NoBuffers) => {
+                self.pump(ctx);
+            }
+            Err(error) => self.broke(error, ctx),
+        }
+    }
+
+    /// Feeds the codec and notes which answers came of it.
+    #[inline]
+    fn take_in(
+        &mut self,
+        bytes: &[u8],
+        recorder: &mut Recorder,
+        memo: &mut crate::proto::h1::Memo,
+    ) -> Result<Flow, crate::proto::ProtoError> {
+        recorder.received(bytes.len() as u64);
+        let mut sink = AnswerSink::new(&mut self.inflight, recorder);
+        let outcome = self.codec.receive(bytes, memo, &mut sink);
+        if sink.answers > 0 {
+            self.answers += sink.answers;
+            self.last_answer_ns = sink.recorder.now_ns();
+            self.small_in_a_row = self.small_in_a_row.saturating_add(1);
+        }
+        outcome
+    }
+
+    /// Changes between the two ways of receiving.
+    #[inline]
+    fn mind_large_bodies(&mut self) {
+        if self.codec.discardable_bytes() >= limits::DISCARD_BYTES_MIN {
+            self.large = true;
+            self.small_in_a_row = 0;
+            if self.recv == Recv::Stream {
+                self.recv = Recv::StreamUnwanted;
+            }
+        } else if self.large && self.small_in_a_row >= SMALL_IN_A_ROW {
+            self.large = false;
+        }
+    }
+}
+
+/// Takes the codec's findings to the in-flight queue and the recorder.
+pub(super) struct AnswerSink<'a> {
+    inflight: &'a mut Inflight,
+    recorder: &'a mut Recorder,
+    /// Whole answers seen through this sink.
+    pub(super) answers: u64,
+}
+
+impl<'a> AnswerSink<'a> {
+    pub(super) fn new(inflight: &'a mut Inflight, recorder: &'a mut Recorder) -> Self {
+        Self { inflight, recorder, answers: 0 }
+    }
+}
+
+impl Sink for AnswerSink<'_> {
+    #[inline]
+    fn answers(&mut self, status: u16, count: u32) {
+        self.answers += u64::from(count);
+        let mut left = count;
+        while left > 0 {
+            let Some(run) = self.inflight.take(left) else {
+                debug_assert!(false, "the codec answered more than was outstanding");
+                return;
+            };
+            left -= run.count;
+            self.recorder.answered(status, u64::from(run.count), run.stamps);
+        }
+    }
+
+    #[inline]
+    fn bytes(&mut self, class: ByteClass, count: u64) {
+        let bytes = self.recorder.bytes_mut();
+        match class {
+            ByteClass::Head => bytes.head += count,
+            ByteClass::Body => bytes.body += count,
+            ByteClass::Framing => bytes.framing += count,
+            ByteClass::Interim => bytes.interim += count,
+            ByteClass::Stray => bytes.stray += count,
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        let notices = self.recorder.notices_mut();
+        match notice {
+            Notice::Interim => notices.interim += 1,
+            Notice::BareLf => notices.bare_lf += 1,
+            Notice::LengthAndChunked => notices.length_and_chunked += 1,
+            Notice::ChunkedInHttp10 => notices.chunked_in_http10 += 1,
+            Notice::Unsolicited => notices.unsolicited += 1,
+        }
+    }
+}

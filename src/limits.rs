@@ -1,0 +1,79 @@
+//! Every bound of the program in one place, with compile-time checks between them.
+
+/// Longest response head accepted, in bytes. Over it a request ends as `limit`.
+pub const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most header fields in one head or one trailer section.
+pub const FIELDS_MAX: usize = 1000;
+/// Most interim (1xx) responses before one final response.
+pub const INTERIM_MAX: u32 = 32;
+/// Longest chunk-size line with its extensions, in bytes.
+pub const CHUNK_LINE_BYTES_MAX: usize = 4 * 1024;
+/// Chunk framing may cost this many bytes outright, and beyond that this many times the body.
+pub const CHUNK_OVERHEAD_FREE_BYTES: u64 = 64 * 1024;
+/// Framing bytes allowed per body byte once the free allowance is used up.
+pub const CHUNK_OVERHEAD_RATIO: u64 = 16;
+/// Longest head the framing memo keeps; longer heads are parsed every time.
+pub const MEMO_HEAD_BYTES_MAX: usize = 4 * 1024;
+/// Head bytes each connection can hold without allocating.
+pub const HEAD_SCRATCH_BYTES: usize = 512;
+
+/// Most connections in one run.
+pub const CONNECTIONS_MAX: u32 = 1_000_000;
+/// Most worker threads in one run.
+pub const THREADS_MAX: u32 = 1024;
+/// Deepest pipeline.
+pub const PIPELINE_MAX: u32 = 1024;
+/// Longest time any flag accepts: a year, in nanoseconds.
+pub const DURATION_NS_MAX: u64 = 366 * 24 * 3600 * 1_000_000_000;
+/// Largest request body, in bytes; it is held in memory once per worker.
+pub const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The request is laid out repeatedly in the arena up to this many bytes.
+pub const ARENA_BYTES_TARGET: usize = 256 * 1024;
+
+/// Largest latency a histogram tells apart, in nanoseconds (one hour); longer ones are counted apart.
+pub const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
+/// Completions handed over by one turn of a backend, at most.
+pub const COMPLETIONS_PER_TURN: usize = 256;
+/// Longest wait for a fuller batch of completions after a full one, in nanoseconds.
+pub const LINGER_NS: u64 = 20_000;
+/// One look for work takes less than this, in nanoseconds; what took longer was no spinning: the
+/// thread had lost its CPU.
+pub const SPIN_STEP_NS_MAX: u64 = 2_000;
+/// Bytes of one receive buffer.
+pub const RECV_BUFFER_BYTES: usize = 16 * 1024;
+/// Receive buffers of one backend; a power of two.
+pub const RECV_BUFFERS: u16 = 128;
+/// A body with at least this many bytes outstanding is discarded in the kernel, not copied.
+pub const DISCARD_BYTES_MIN: u64 = 16 * 1024;
+/// Bytes asked for when only a head is expected before a body that will be discarded.
+pub const HEAD_RECV_BYTES: u32 = 4 * 1024;
+/// A discarding receive of much is woken when this many bytes are there, or all if less.
+pub const DISCARD_WAKE_BYTES: u32 = 512 * 1024;
+/// From this many bytes on it is worth telling the kernel so.
+pub const DISCARD_WAKE_BYTES_MIN: u32 = 256 * 1024;
+/// Most bytes one discarding receive asks for.
+pub const DISCARD_BYTES_MAX: u64 = 1 << 30;
+/// Requests outstanding that are charged no more than this fit any socket's send buffer (Linux starts
+/// with 46 KiB on an Ethernet path), so their sends need no confirmation.
+pub const UNCONFIRMED_SEND_BYTES_MAX: usize = 44 * 1024;
+
+/// Seconds of timeline kept; beyond it neighbours are merged.
+pub const TIMELINE_MAX: usize = 4096;
+/// Interval histograms in flight between a worker and the reader.
+pub const INTERVAL_POOL: usize = 4;
+
+/// Requests whose stamps the reference server keeps in memory, at most; each takes 32 bytes.
+pub const STAMPS_MAX: usize = 64 * 1024 * 1024;
+/// Stamps are kept in pieces of this many, so that growing never copies.
+pub const STAMPS_PER_PIECE: usize = 64 * 1024;
+/// Stamps for which a server has touched the memory before its first request.
+pub const STAMPS_RESERVED: usize = 1024 * 1024;
+
+const _: () = assert!(STAMPS_MAX.is_multiple_of(STAMPS_PER_PIECE));
+const _: () = assert!(STAMPS_RESERVED <= STAMPS_MAX);
+const _: () = assert!(RECV_BUFFERS.is_power_of_two());
+const _: () = assert!(MEMO_HEAD_BYTES_MAX <= RECV_BUFFER_BYTES);
+const _: () = assert!(MEMO_HEAD_BYTES_MAX <= HEAD_BYTES_MAX);
+const _: () = assert!(RECV_BUFFER_BYTES <= HEAD_BYTES_MAX);
+const _: () = assert!(DISCARD_BYTES_MIN >= HEAD_RECV_BYTES as u64);
+const _: () = assert!(CHUNK_LINE_BYTES_MAX <= HEAD_BYTES_MAX);

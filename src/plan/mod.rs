@@ -1,0 +1,180 @@
+//! The validated, immutable test, and the request's bytes.
+//!
+//! Owns everything that can be decided before the loop: what is sent, where to, for how long, and
+//! which share of it each worker takes. Knows nothing of flags, files or threads.
+
+mod pacing;
+mod request;
+
+use std::net::SocketAddr;
+
+pub use pacing::Pacing;
+pub use request::{Arena, Header, Request, RequestError};
+
+/// Which backend a run uses.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EngineChoice {
+    /// The best that works here.
+    Auto,
+    /// io_uring, or an error that says why not.
+    Uring,
+    /// epoll, which works everywhere.
+    Epoll,
+}
+
+/// When a run ends by itself. With both, whichever comes first; with neither, when it is stopped.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct StopAfter {
+    /// Length of the window, in nanoseconds.
+    pub duration_ns: Option<u64>,
+    /// Requests started in the window, over all workers.
+    pub requests: Option<u64>,
+}
+
+/// One worker's part of the plan.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Share {
+    /// The CPU to be pinned to; `None` leaves it to the scheduler.
+    pub cpu: Option<u32>,
+    /// How many connections it keeps.
+    pub connections: u32,
+    /// Index of its first connection among all; connection `i` goes to address `i mod addresses`.
+    pub connection_first: u32,
+    /// Its part of `StopAfter::requests`: worker `w` of `W` takes the indexes `k` with
+    /// `k mod W = w`, so this is how many of those are below the total.
+    pub requests: Option<u64>,
+    /// Seed of its private random stream.
+    pub seed: u64,
+}
+
+/// What was asked for, in the words of whoever asked; printed and stored, never branched on.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Provenance {
+    /// The URL as typed.
+    pub url: String,
+    /// Host as resolved: name or literal.
+    pub host: String,
+    /// All arguments as typed, secrets redacted.
+    pub options: Vec<String>,
+    /// Things the user should know about how the request was understood.
+    pub notes: Vec<String>,
+}
+
+/// The whole test.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is sent, again and again.
+    pub request: Request,
+    /// Where to; never empty. Connections are spread evenly over all of them.
+    pub addresses: Vec<SocketAddr>,
+    /// Connections over all workers.
+    pub connections: u32,
+    /// Most requests outstanding on one connection.
+    pub depth: u32,
+    /// When the window ends.
+    pub stop: StopAfter,
+    /// The rate; `None` sends as fast as answers come (a closed loop).
+    pub pacing: Option<Pacing>,
+    /// Load before the window starts, in nanoseconds.
+    pub warmup_ns: u64,
+    /// Longest wait for outstanding answers after the window, in nanoseconds.
+    pub drain_ns: u64,
+    /// Longest wait for one answer, from its actual send, in nanoseconds.
+    pub timeout_ns: u64,
+    /// Longest time for one connection attempt, and for opening as a whole, in nanoseconds.
+    pub connect_timeout_ns: u64,
+    /// Length of one interval of the timeline, in nanoseconds.
+    pub interval_ns: u64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// TCP congestion control; `None` leaves the system's.
+    pub tcp_congestion: Option<String>,
+    /// Which backend.
+    pub engine: EngineChoice,
+    /// One for each worker; together exactly `connections` and `stop.requests`.
+    pub shares: Vec<Share>,
+    /// What was asked for, in words.
+    pub provenance: Provenance,
+}
+
+/// Deals connections and requests over `threads` workers: every worker gets its part rounded down,
+/// the first ones one more, so that nothing is rounded away. `cpus[w]` is worker `w`'s CPU; with too
+/// few CPUs the remaining workers stay unpinned. `threads` is at least 1 and at most `connections`.
+pub fn deal(
+    connections: u32,
+    requests: Option<u64>,
+    threads: u32,
+    cpus: &[u32],
+    seed: u64,
+) -> Vec<Share> {
+    let mut connection_first = 0;
+    (0..threads)
+        .map(|worker| {
+            let share = Share {
+                cpu: cpus.get(worker as usize).copied(),
+                connections: part(u64::from(connections), threads, worker) as u32,
+                connection_first,
+                requests: requests.map(|total| part(total, threads, worker)),
+                seed: seed.wrapping_add(u64::from(worker).wrapping_mul(WORKER_SEED_STEP)),
+            };
+            connection_first += share.connections;
+            share
+        })
+        .collect()
+}
+
+/// Not the generator's own step, with which a worker's stream would be its neighbour's, shifted.
+const WORKER_SEED_STEP: u64 = 0xd134_2543_de82_ef95;
+
+fn part(total: u64, parts: u32, index: u32) -> u64 {
+    let parts = u64::from(parts.max(1));
+    total / parts + u64::from(u64::from(index) < total % parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_exactly_what_was_asked() {
+        for (connections, requests, threads) in [(15, 100, 8), (1, 1, 1), (64, 7, 3), (1000, 0, 7)]
+        {
+            let shares = deal(connections, Some(requests), threads, &[0, 1], 42);
+            assert_eq!(shares.iter().map(|s| s.connections).sum::<u32>(), connections);
+            assert_eq!(shares.iter().map(|s| s.requests.unwrap()).sum::<u64>(), requests);
+            let mut next = 0;
+            for share in &shares {
+                assert_eq!(share.connection_first, next);
+                next += share.connections;
+            }
+            let (least, most) = (
+                shares.iter().map(|s| s.connections).min().unwrap(),
+                shares.iter().map(|s| s.connections).max().unwrap(),
+            );
+            assert!(most - least <= 1);
+        }
+    }
+
+    #[test]
+    fn a_workers_requests_are_its_residue_class_of_the_schedules_indexes() {
+        for total in 0..50 {
+            for threads in 1..9 {
+                let shares = deal(8, Some(total), threads, &[], 0);
+                for (worker, share) in (0..).zip(&shares) {
+                    let class = (0..total).filter(|k| k % u64::from(threads) == worker).count();
+                    assert_eq!(
+                        share.requests,
+                        Some(class as u64),
+                        "{worker} of {threads}, {total}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn workers_beyond_the_cpus_stay_unpinned() {
+        let cpus: Vec<_> = deal(4, None, 3, &[5, 7], 0).into_iter().map(|s| s.cpu).collect();
+        assert_eq!(cpus, [Some(5), Some(7), None]);
+    }
+}

@@ -1,0 +1,73 @@
+//! The open loop's part of a plan: at which rate requests become due.
+
+use std::sync::Arc;
+
+use crate::schedule::{Arrivals, Cursor, Profile};
+
+/// At which rate requests become due, and what happens when they cannot be sent then.
+#[derive(Clone, Debug)]
+pub struct Pacing {
+    /// The window's schedule.
+    pub profile: Arc<Profile>,
+    /// The warm-up's: constant, at the rate the window starts with. `None` when nothing is due in
+    /// the warm-up, or there is none.
+    pub warmup: Option<Arc<Profile>>,
+    /// How requests follow each other at that rate.
+    pub arrivals: Arrivals,
+    /// A request that could not be started within this many nanoseconds of its intended time is
+    /// given up; `None` waits for ever.
+    pub deadline_ns: Option<u64>,
+    /// May workers keep their CPUs busy shortly before an intended time.
+    pub spin: bool,
+    /// The window's schedule in words.
+    pub described: String,
+}
+
+impl Pacing {
+    /// The window's requests of worker `worker` of `workers`, at most `requests` of them.
+    pub fn window_share(
+        &self,
+        worker: u32,
+        workers: u32,
+        seed: u64,
+        requests: Option<u64>,
+    ) -> Cursor {
+        let profile = Arc::clone(&self.profile);
+        Cursor::new(profile, self.arrivals, worker, workers, seed, requests)
+    }
+
+    /// The same for the warm-up, whose random arrivals are others than the window's.
+    pub fn warmup_share(&self, worker: u32, workers: u32, seed: u64) -> Option<Cursor> {
+        let profile = Arc::clone(self.warmup.as_ref()?);
+        Some(Cursor::new(profile, self.arrivals, worker, workers, !seed, None))
+    }
+
+    /// `constant` or `poisson`.
+    pub fn arrivals_name(&self) -> &'static str {
+        match self.arrivals {
+            Arrivals::Constant => "constant",
+            Arrivals::Poisson => "poisson",
+        }
+    }
+
+    /// How many requests the window asks for when it may start at most `requests`; `None` without an
+    /// end, and where arrivals are random and nothing else bounds them.
+    pub fn requests(&self, requests: Option<u64>) -> Option<u64> {
+        match (self.arrivals, self.profile.total()) {
+            (Arrivals::Constant, Some(total)) => Some(requests.map_or(total, |n| n.min(total))),
+            _ => requests,
+        }
+    }
+
+    /// Requests per second, on average over the window.
+    pub fn mean_rate_per_s(&self) -> f64 {
+        let length_ns = self.profile.length_ns().unwrap_or(1_000_000_000).max(1);
+        self.profile.integral(length_ns) * 1e9 / length_ns as f64
+    }
+
+    /// Requests per second just before the end; without one, all the time.
+    pub fn end_rate_per_s(&self) -> f64 {
+        let length_ns = self.profile.length_ns().unwrap_or(1);
+        self.profile.rate_per_s_at(length_ns.saturating_sub(1))
+    }
+}

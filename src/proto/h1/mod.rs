@@ -1,0 +1,26 @@
+//! HTTP/1.1, the client's side: bytes of a connection in, answers and byte classes out.
+//!
+//! Owns head parsing, message framing (RFC 9112 section 6.3), the chunked coding and the memo of
+//! the last head. Knows nothing of requests but how many are outstanding and whether they are HEAD.
+//!
+//! The idea: the answers of one server have identical heads, so the last head that was parsed is
+//! kept with its framing, and a further answer costs one comparison. Everything else is the slow
+//! path, which is the authority: what a stream means is a function of its bytes alone, whichever
+//! way it is split and whatever the memo holds.
+//!
+//! `scan` finds where a head ends, `head` says what it means, `fields` reads the three fields that
+//! decide it, `chunk` walks a chunked body, `codec` puts them together.
+
+mod chunk;
+mod codec;
+mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+mod head;
+mod memo;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+pub use codec::ClientCodec;
+pub use memo::Memo;

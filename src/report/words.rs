@@ -1,0 +1,367 @@
+//! The sentences of the reports: causes, identities, the verdict.
+
+use crate::hist::Hist;
+use crate::outcome::{Cause, ConnectFailure, Failure};
+use crate::record::Phase;
+use crate::result::{
+    Identity, IdentityCheck, Interrupted, Invalid, RunResult, Verdict, own_lag_limit_ns,
+};
+use crate::units::{format_duration_ns, format_grouped};
+
+use super::P99;
+
+/// What a failed request ran into.
+pub(super) fn failure(cause: Failure) -> &'static str {
+    match cause {
+        Failure::Send => "the request's bytes could not be sent",
+        Failure::Reset => "the peer reset the connection before the answer was whole",
+        Failure::Eof => "the peer closed before an answer's head was whole",
+        Failure::EofBody => "the peer closed inside a body",
+        Failure::Parse => "the answer broke the rules of HTTP",
+        Failure::Limit => "the answer went over a bound (head, fields, interim responses, framing)",
+        Failure::Timeout => "no whole answer in time, counted from the send",
+        Failure::CutOff => {
+            "the connection ended with these pipelined requests still waiting behind others; \
+             not counted as read errors"
+        }
+        Failure::Stale => "sent on a kept connection that the peer was just closing",
+    }
+}
+
+/// What a failed connection attempt ran into.
+pub(super) fn connect_failure(cause: ConnectFailure) -> &'static str {
+    match cause {
+        ConnectFailure::Refused => "nobody listens there",
+        ConnectFailure::Timeout => "no answer within the connect timeout",
+        ConnectFailure::Unreachable => "no route to the host or network",
+        ConnectFailure::Reset => "the peer reset the attempt",
+        ConnectFailure::Local => "descriptors, ports or memory ran out on this machine",
+    }
+}
+
+/// Which signal ended the run.
+pub(super) fn interrupted(by: Interrupted) -> &'static str {
+    match by {
+        Interrupted::Interrupt => "SIGINT",
+        Interrupted::Terminate => "SIGTERM",
+    }
+}
+
+/// A share as whole percent. Only a whole share is 100 and only none is 0.
+pub(super) fn percent(share: f64) -> u32 {
+    let percent = (share.clamp(0.0, 1.0) * 100.0).round() as u32;
+    match share {
+        ..=0.0 => 0,
+        1.0.. => 100,
+        _ => percent.clamp(1, 99),
+    }
+}
+
+/// A share as percent with two decimals, rounded down, so that only a whole share is 100.00.
+pub(super) fn exact_percent(share: f64) -> String {
+    // A product that should be whole may lie a little below.
+    let hundredths = (share.max(0.0) * 10_000.0 + 1e-9) as u64;
+    format!("{}.{:02}", format_grouped(hundredths / 100), hundredths % 100)
+}
+
+/// Requests that became due per second of the actual window; 0 without a window.
+pub(super) fn due_per_s(result: &RunResult) -> f64 {
+    match result.window_ns {
+        0 => 0.0,
+        ns => result.total.phase(Phase::Window).due as f64 * 1e9 / ns as f64,
+    }
+}
+
+/// `19,996.50 of the 20,000.00 requests per second that became due`: both over the actual window, so
+/// that the share of them fits, also when an interruption, a number of requests or random arrivals
+/// make the rate another than the asked one. Digits enough to show what is missing.
+pub(super) fn achieved(result: &RunResult) -> String {
+    let shown = |per_s: f64| {
+        let hundredths = (per_s * 100.0).round() as u64;
+        format!("{}.{:02}", format_grouped(hundredths / 100), hundredths % 100)
+    };
+    format!(
+        "{} of the {} requests per second that became due",
+        shown(result.requests_per_s()),
+        shown(due_per_s(result))
+    )
+}
+
+/// `554 µs at p99`, or the longest where too few were measured for that.
+fn at_p99(hist: &Hist) -> String {
+    match P99.of(hist) {
+        Some(ns) => format!("{} at p99", format_duration_ns(ns)),
+        None => format!("{} at most", format_duration_ns(hist.max())),
+    }
+}
+
+/// The verdict's word.
+pub(super) fn verdict_word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::GeneratorLimited { .. } => "generator-limited",
+        Verdict::NotGeneratorLimited { .. } => "not generator-limited",
+        Verdict::ScheduleKept { .. } => "schedule kept",
+        Verdict::RateNotHeld { .. } => "rate not held by the target",
+        Verdict::Invalid(_) => "invalid",
+    }
+}
+
+/// What stands after the verdict's word: its evidence and what to try.
+pub(super) fn verdict_evidence(result: &RunResult) -> String {
+    match &result.verdict {
+        Verdict::GeneratorLimited { busy_share } => generator_limited(result, *busy_share),
+        Verdict::NotGeneratorLimited { busy_share, try_connections } => {
+            let spare = 100 - percent(*busy_share);
+            if result.window_completed() == 0 {
+                return format!(
+                    "wring had {spare} % to spare, and no request completed in the window: look \
+                     at the failures above, the URL and the target"
+                );
+            }
+            format!(
+                "wring had {spare} % to spare; target, network or too few connections set the \
+                 pace: try -c {try_connections}"
+            )
+        }
+        Verdict::ScheduleKept { sent_share } => format!(
+            "{} % of what was due was sent, and {} answered; wring's own part of the send lag was {}",
+            exact_percent(*sent_share),
+            achieved(result),
+            at_p99(&result.total.sending.late)
+        ),
+        Verdict::RateNotHeld { achieved_share } => {
+            format!("{}{}", not_held(result, *achieved_share), overload(result))
+        }
+        Verdict::Invalid(reasons) if reasons.is_empty() && result.window_ns == 0 => {
+            "the window never opened; nothing was measured".to_owned()
+        }
+        Verdict::Invalid(reasons) if reasons.is_empty() => {
+            "the run was not judged; do not use its numbers".to_owned()
+        }
+        Verdict::Invalid(reasons) => {
+            let reasons: Vec<String> =
+                reasons.iter().map(|reason| invalid(reason, result)).collect();
+            format!("{}; do not use these numbers", reasons.join("; "))
+        }
+    }
+}
+
+fn generator_limited(result: &RunResult, busy_share: f64) -> String {
+    let waited = match percent(result.starved_share_max()) {
+        0 => String::new(),
+        share => format!(", {share} % of it waiting for its CPU"),
+    };
+    let busy = format!(
+        "wring's busiest worker was busy {} % of the window{waited}; the target may be able to do \
+         more: give wring more CPUs (-t, --cpus)",
+        percent(busy_share)
+    );
+    match &result.asked.schedule {
+        None => busy,
+        Some(_) => {
+            format!("{}; {busy} or ask for a lower -R", not_held(result, result.achieved_share()))
+        }
+    }
+}
+
+fn not_held(result: &RunResult, achieved_share: f64) -> String {
+    format!(
+        "{} % of what was due was answered in the window, {}",
+        exact_percent(achieved_share),
+        achieved(result)
+    )
+}
+
+/// Where the requests of a rate that was not held stayed, and what to try.
+fn overload(result: &RunResult) -> String {
+    let window = result.total.phase(Phase::Window);
+    let down = connections_down(result);
+    let mut text = down.as_ref().map_or_else(String::new, |down| format!("; {down}"));
+    if window.unsent > 0 {
+        text += &format!("; {} were unsent at its end", format_grouped(window.unsent));
+    }
+    if window.shed > 0 {
+        text += &format!("; {} were shed past their deadline", format_grouped(window.shed));
+    }
+    let deadline_ns = result.asked.schedule.as_ref().and_then(|schedule| schedule.deadline_ns);
+    let turn_gap_ns = turn_gap_ns_max(result);
+    if window.shed > 0 && deadline_ns.is_some_and(|deadline_ns| turn_gap_ns >= deadline_ns) {
+        text += &format!(
+            " (not all by the target's doing: a worker's loop stood still for up to {})",
+            format_duration_ns(turn_gap_ns)
+        );
+    }
+    let waited = &result.total.sending.waited;
+    // Requests that were never sent have no wait, so those that were may show none.
+    let had_room = if waited.quantile(P99.share()) > own_lag_limit_ns(result) {
+        text += &format!("; no connection was free, for {}", at_p99(waited));
+        false
+    } else if window.unsent + window.shed > 0 {
+        text += "; no connection was free for those";
+        false
+    } else {
+        true
+    };
+    text + match (had_room, down.is_some()) {
+        (false, false) => {
+            ": if the target has room for more, try more connections (-c) or pipelining (-p)"
+        }
+        (false, true) => "; see why connections failed or closed before asking for more of them",
+        (true, false) => "; connections had room, and the answers fell behind: try a lower -R",
+        (true, true) => {
+            "; those that were open had room, and the answers fell behind: see why the others \
+             failed or closed"
+        }
+    }
+}
+
+/// That fewer connections than asked for were open, or could be opened; `None` when all were.
+fn connections_down(result: &RunResult) -> Option<String> {
+    let (open, asked) = (result.open.min, result.asked.connections);
+    let failed = result.total.connections.failed;
+    let mut parts: Vec<String> = failed
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(cause, count)| {
+            let times = if count == 1 {
+                "once".to_owned()
+            } else {
+                format!("{} times", format_grouped(count))
+            };
+            format!("connect {} {times}", cause.name())
+        })
+        .collect();
+    if open < asked {
+        parts.push(match open {
+            0 => format!("at times none of {} was open", format_grouped(asked.into())),
+            _ => format!("at times only {open} of {asked} were open"),
+        });
+        return Some(format!("connections were down: {}", parts.join(", ")));
+    }
+    (!parts.is_empty()).then(|| format!("attempts to connect failed: {}", parts.join(", ")))
+}
+
+/// That a worker did not get its CPU, and what to try.
+fn starved(result: &RunResult, share: f64) -> String {
+    let who = if result.target_on_this_machine { ", such as the target" } else { "" };
+    let spins = result.asked.schedule.as_ref().is_some_and(|schedule| schedule.spin_ns > 0);
+    // Looking at the clock uses up a quota that the sends then lack.
+    let spares = if spins { ", or with a quota try --no-spin" } else { "" };
+    format!(
+        "a worker waited for its CPU for {} % of the window: something else runs there{who}, or a \
+         CPU quota is too small; give wring more CPU{spares}",
+        percent(share)
+    )
+}
+
+/// Why the workers slept until requests were due.
+fn slept(result: &RunResult) -> &'static str {
+    if result.asked.options.iter().any(|option| option == "--no-spin") {
+        return "the workers slept until a request was due (--no-spin) and woke up late";
+    }
+    if result.target_on_this_machine {
+        return "the workers slept until a request was due, because looking at the clock would \
+                take the last CPU from the target, and woke up late: run fewer threads (-t), or the \
+                target on another machine";
+    }
+    "the workers slept until a request was due and woke up late"
+}
+
+/// What most likely kept wring from sending in time, in the order of how certain it is.
+fn own_lag_cause(result: &RunResult, late_ns: u64) -> String {
+    let (starved_share, busy) = (result.starved_share_max(), result.busy_share_max());
+    let turn_gap_ns = turn_gap_ns_max(result);
+    let sleeps = result.asked.schedule.as_ref().is_some_and(|schedule| schedule.spin_ns == 0);
+    if starved_share >= 0.01 {
+        return starved(result, starved_share);
+    }
+    if busy >= 0.90 {
+        return format!(
+            "a worker was busy {} % of the window: give wring more CPUs (-t, --cpus) or ask for a \
+             lower -R",
+            percent(busy)
+        );
+    }
+    if turn_gap_ns >= late_ns {
+        return format!(
+            "a worker's loop stood still for up to {}: its CPU was taken away",
+            format_duration_ns(turn_gap_ns)
+        );
+    }
+    if sleeps {
+        return slept(result).to_owned();
+    }
+    "no worker was starved or busy, so the cause is not known".to_owned()
+}
+
+fn turn_gap_ns_max(result: &RunResult) -> u64 {
+    result.workers.iter().map(|worker| worker.turn_gap_ns_max).max().unwrap_or(0)
+}
+
+fn invalid(reason: &Invalid, result: &RunResult) -> String {
+    match reason {
+        Invalid::IdentityBroken { name } => {
+            match result.identities.iter().find(|check| check.identity.name() == *name) {
+                Some(check) => format!("identity {} is broken", identity(check)),
+                None => format!("identity {name} is broken"),
+            }
+        }
+        Invalid::WorkerBroke => "a worker's backend broke before the run was over".to_owned(),
+        Invalid::Starved { share } => starved(result, *share),
+        Invalid::Gap { gap_ns } => format!(
+            "a worker's loop stood still for {}: suspended, stopped or starved of CPU",
+            format_duration_ns(*gap_ns)
+        ),
+        Invalid::Suspended { suspended_ns } => format!(
+            "the machine was suspended for {} during the run",
+            format_duration_ns(*suspended_ns)
+        ),
+        Invalid::OwnLag { p99_ns, limit_ns } => format!(
+            "wring itself sent late, by {} at {}, where {} are accepted; likely cause: {}",
+            format_duration_ns(*p99_ns),
+            if P99.is_known(result.total.sending.late.len()) {
+                "p99"
+            } else {
+                "the highest percentile with ten requests above it"
+            },
+            format_duration_ns(*limit_ns),
+            own_lag_cause(result, *p99_ns)
+        ),
+    }
+}
+
+/// `I2 (started = …): 400 against 399 in worker 0`.
+pub(super) fn identity(check: &IdentityCheck) -> String {
+    let place = check.worker.map_or_else(|| "in total".to_owned(), |w| format!("in worker {w}"));
+    format!(
+        "{} ({}): {} against {} {place}",
+        check.identity.name(),
+        check.identity.claim(),
+        check.left,
+        check.right
+    )
+}
+
+/// `I1–I5, I7` for the identities of `checks` whose finding is `holds`; empty when there are none.
+pub(super) fn identity_ranges(checks: &[IdentityCheck], holds: Option<bool>) -> String {
+    let is_in =
+        |identity: Identity| checks.iter().any(|c| c.identity == identity && c.holds == holds);
+    let mut ranges: Vec<String> = Vec::new();
+    let mut start = None;
+    for (index, identity) in Identity::ALL.into_iter().enumerate() {
+        if !is_in(identity) {
+            continue;
+        }
+        let first = *start.get_or_insert(index);
+        let next_is_in = Identity::ALL.get(index + 1).is_some_and(|&next| is_in(next));
+        if !next_is_in {
+            let first_name = Identity::ALL[first].name();
+            ranges.push(match index - first {
+                0 => first_name.to_owned(),
+                _ => format!("{first_name}–{}", identity.name()),
+            });
+            start = None;
+        }
+    }
+    ranges.join(", ")
+}

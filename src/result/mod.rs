@@ -1,0 +1,348 @@
+//! The finished run as plain data, the counting identities, and the verdict.
+//!
+//! Owns what a result *is* and whether it can be trusted. Knows no file format and no wording: the
+//! renderers in `report` turn this into text and JSON.
+
+mod arrivals;
+mod identities;
+mod verdict;
+
+use crate::hist::Hist;
+use crate::record::{Flow, Phase, WorkerRecord};
+
+pub use arrivals::distance_from_asked;
+pub use identities::{Identity, IdentityCheck, check};
+pub use verdict::{Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
+
+/// What was asked for, as far as reports show it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// The URL as typed.
+    pub url: String,
+    /// Every address that load went to, in dealing order.
+    pub addresses: Vec<String>,
+    /// Arguments as typed, secrets redacted.
+    pub options: Vec<String>,
+    /// When requests were to leave; `None` in a closed loop.
+    pub schedule: Option<Schedule>,
+    /// Connections over all workers.
+    pub connections: u32,
+    /// Worker threads.
+    pub threads: u32,
+    /// Most requests outstanding on one connection.
+    pub depth: u32,
+    /// Length of the window, if it was bounded by time.
+    pub duration_ns: Option<u64>,
+    /// Requests in the window, if it was bounded by count.
+    pub requests: Option<u64>,
+    /// Warm-up before the window.
+    pub warmup_ns: u64,
+    /// Longest drain after it.
+    pub drain_ns: u64,
+    /// Longest wait for one answer.
+    pub timeout_ns: u64,
+    /// Longest connection attempt.
+    pub connect_timeout_ns: u64,
+    /// Length of one interval of the series.
+    pub interval_ns: u64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Bytes of one request on the wire.
+    pub request_bytes: u64,
+    /// FNV-1a (64 bits) of the request's bytes, to tell whether two results sent the same.
+    pub request_hash: u64,
+    /// Remarks on how the request was understood.
+    pub notes: Vec<String>,
+}
+
+/// What was asked of the arrivals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Schedule {
+    /// The rate, or the stages, as understood: `20,000/s`, `0/s->10,000/s:30s,10,000/s:2m`.
+    pub profile: String,
+    /// `constant` or `poisson`.
+    pub arrivals: String,
+    /// Requests asked for over the whole window; `None` without an end, and when arrivals are random.
+    pub requests: Option<u64>,
+    /// Mean rate over the window.
+    pub rate_per_s: f64,
+    /// Rate just before the window's end.
+    pub rate_end_per_s: f64,
+    /// Longest time a request may start after its intended time.
+    pub deadline_ns: Option<u64>,
+    /// How long before an intended time the workers stopped sleeping; 0 is not at all.
+    pub spin_ns: u64,
+}
+
+/// Where and with what a result was made. `None` where the machine did not tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// wring's version.
+    pub version: String,
+    /// RFC 3339 stamp of the start.
+    pub started_at: String,
+    /// Kernel release.
+    pub kernel: Option<String>,
+    /// CPU model name.
+    pub cpu_model: Option<String>,
+    /// CPUs this process may use.
+    pub cpus_allowed: Vec<u32>,
+    /// CPU vulnerabilities and their mitigations, one line.
+    pub mitigations: Option<String>,
+    /// Frequency governor.
+    pub governor: Option<String>,
+    /// Clock source of the kernel.
+    pub clock_source: Option<String>,
+    /// TCP congestion control in force.
+    pub tcp_congestion: Option<String>,
+    /// The backend with the features in use, as it describes itself.
+    pub backend: String,
+}
+
+/// One worker, for the per-thread parts of the report.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerSummary {
+    /// The CPU it was pinned to.
+    pub cpu: Option<u32>,
+    /// Its connections.
+    pub connections: u32,
+    /// CPU time it worked during the window, in nanoseconds.
+    pub busy_ns: u64,
+    /// Time it looked for work in vain during the window, in nanoseconds; not part of `busy_ns`.
+    pub idle_spin_ns: u64,
+    /// Turns it took in the window.
+    pub turns: u64,
+    /// Time it was ready to run and waited for its CPU during the window, in nanoseconds.
+    pub starved_ns: u64,
+    /// Requests completed in the window.
+    pub completed: u64,
+    /// Longest time between two turns in the window, in nanoseconds.
+    pub turn_gap_ns_max: u64,
+    /// Its backend broke before the run was over.
+    pub broke: bool,
+}
+
+/// How many connections were open while the window lasted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct OpenConnections {
+    /// When the window started.
+    pub at_start: u32,
+    /// Fewest at any turn of the window.
+    pub min: u32,
+    /// Most at any turn of the window.
+    pub max: u32,
+}
+
+/// One interval of the whole run, all workers together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Second {
+    /// Start, in nanoseconds since the load began.
+    pub start_ns: u64,
+    /// Length.
+    pub length_ns: u64,
+    /// Requests in flight at the start.
+    pub inflight_start: u64,
+    /// Requests in flight at the end.
+    pub inflight_end: u64,
+    /// Requests due and not started at the start.
+    pub backlog_start: u64,
+    /// Requests due and not started at the end.
+    pub backlog_end: u64,
+    /// Longest time from a request's intended time to its send, of those that left in it.
+    pub lag_ns_max: u64,
+    /// What went through.
+    pub flow: Flow,
+    /// Median latency of its answers; `None` when it is not known.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// Largest latency.
+    pub max_ns: Option<u64>,
+}
+
+/// Why a run ended before it was done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Interrupted {
+    /// SIGINT.
+    Interrupt,
+    /// SIGTERM or SIGHUP.
+    Terminate,
+}
+
+/// A finished run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunResult {
+    /// What was asked for.
+    pub asked: Asked,
+    /// Where it ran.
+    pub manifest: Manifest,
+    /// All workers' records merged.
+    pub total: WorkerRecord,
+    /// One for each worker.
+    pub workers: Vec<WorkerSummary>,
+    /// Length of the opening, in nanoseconds.
+    pub opening_ns: u64,
+    /// When the window started, in nanoseconds of the machine's monotonic clock; on a schedule that
+    /// is when its first request was due.
+    pub window_start_monotonic_ns: u64,
+    /// Actual length of the window, in nanoseconds.
+    pub window_ns: u64,
+    /// Actual length of the drain, in nanoseconds.
+    pub drain_ns: u64,
+    /// Connections open during the window.
+    pub open: OpenConnections,
+    /// The series.
+    pub seconds: Vec<Second>,
+    /// How long the machine was suspended while the run lasted.
+    pub suspended_ns: u64,
+    /// Why it ended early, if it did.
+    pub interrupted: Option<Interrupted>,
+    /// Generator and target share CPUs (the target is on this machine).
+    pub target_on_this_machine: bool,
+    /// Requests the target received whole, where the target's own count is known.
+    pub target_requests: Option<u64>,
+    /// Every identity with what was found.
+    pub identities: Vec<IdentityCheck>,
+    /// What the numbers mean.
+    pub verdict: Verdict,
+    /// Remarks on the course of the run (fewer connections, a late worker), for a person.
+    pub remarks: Vec<String>,
+}
+
+impl RunResult {
+    /// Requests completed in the window.
+    pub fn window_completed(&self) -> u64 {
+        self.total.phase(Phase::Window).completed
+    }
+
+    /// Requests completed per second of the window; 0 without a window.
+    pub fn requests_per_s(&self) -> f64 {
+        per_s(self.window_completed(), self.window_ns)
+    }
+
+    /// Share of the requests due in the window that were sent, `0.0 ..= 1.0`; 1 when none was due.
+    pub fn sent_share(&self) -> f64 {
+        let window = self.total.phase(Phase::Window);
+        share(window.started, window.due)
+    }
+
+    /// Requests completed in the window as a share of those due in it; 1 when none was due. On a
+    /// schedule this is the achieved rate over the asked one.
+    pub fn achieved_share(&self) -> f64 {
+        let window = self.total.phase(Phase::Window);
+        share(window.completed, window.due)
+    }
+
+    /// Bytes received per second of the window; 0 without a window.
+    pub fn bytes_per_s(&self) -> f64 {
+        per_s(self.total.phase(Phase::Window).bytes_in, self.window_ns)
+    }
+
+    /// The largest share of the window that any worker had no time to spare in, because it was busy
+    /// or waited for its CPU, `0.0 ..= 1.0`.
+    pub fn busy_share_max(&self) -> f64 {
+        self.share_max(|worker| worker.busy_ns + worker.starved_ns)
+    }
+
+    /// The largest share of the window that any worker waited for its CPU, `0.0 ..= 1.0`.
+    pub fn starved_share_max(&self) -> f64 {
+        self.share_max(|worker| worker.starved_ns)
+    }
+
+    fn share_max(&self, part_ns: fn(&WorkerSummary) -> u64) -> f64 {
+        let share = |worker: &WorkerSummary| part_ns(worker) as f64 / self.window_ns.max(1) as f64;
+        self.workers.iter().map(share).fold(0.0, f64::max).min(1.0)
+    }
+
+    /// Requests that became due in the window and have no latency: failed, unresolved, never sent.
+    /// They are slower than any that were answered.
+    pub fn unanswered(&self) -> u64 {
+        let window = self.total.phase(Phase::Window);
+        let unresolved = self.total.window_started_failed + self.total.window_started_inflight_end;
+        unresolved + window.unsent + window.shed
+    }
+
+    /// The latency at quantile `q` when unanswered requests count as slower than any answered one:
+    /// `Ok` for a known value, `Err` for "at least this": the slowest answer, or the wait of the
+    /// unanswered request of that rank if it was longer.
+    pub fn quantile_with_unanswered(&self, q: f64) -> Result<u64, u64> {
+        let answered = self.total.latency.len();
+        let all = answered + self.unanswered();
+        let rank = q * all as f64;
+        if rank <= answered as f64 && answered > 0 {
+            return Ok(self.total.latency.quantile(rank / answered as f64));
+        }
+        let unanswered = &self.total.unanswered;
+        let rest = (rank - answered as f64) / self.unanswered().max(1) as f64;
+        Err(self.total.latency.max().max(unanswered.quantile(rest)))
+    }
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
+}
+
+fn per_s(count: u64, ns: u64) -> f64 {
+    if ns == 0 { 0.0 } else { count as f64 * 1e9 / ns as f64 }
+}
+
+/// Adds one worker's interval to the series, which the other workers' intervals of the same time
+/// share. `start_ns` counts from the start of the load. The series keeps at most `seconds_max`
+/// entries: beyond it neighbours are merged and their quantiles dropped, because quantiles do not add.
+pub fn halve(seconds: &mut Vec<Second>) {
+    let mut merged = Vec::with_capacity(seconds.len().div_ceil(2));
+    for pair in seconds.chunks(2) {
+        let mut first = pair[0].clone();
+        if let Some(second) = pair.get(1) {
+            first.length_ns += second.length_ns;
+            first.inflight_end = second.inflight_end;
+            first.backlog_end = second.backlog_end;
+            first.lag_ns_max = first.lag_ns_max.max(second.lag_ns_max);
+            first.flow.merge(&second.flow);
+            first.max_ns = first.max_ns.max(second.max_ns);
+            first.p50_ns = None;
+            first.p99_ns = None;
+        }
+        merged.push(first);
+    }
+    *seconds = merged;
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo): tells requests apart, protects nothing.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// A result with nothing in it, to be filled in; also the base of tests.
+impl Default for RunResult {
+    fn default() -> Self {
+        Self {
+            asked: Asked::default(),
+            manifest: Manifest::default(),
+            total: WorkerRecord::default(),
+            workers: Vec::new(),
+            opening_ns: 0,
+            window_start_monotonic_ns: 0,
+            window_ns: 0,
+            drain_ns: 0,
+            open: OpenConnections::default(),
+            seconds: Vec::new(),
+            suspended_ns: 0,
+            interrupted: None,
+            target_on_this_machine: false,
+            target_requests: None,
+            identities: Vec::new(),
+            verdict: Verdict::Invalid(Vec::new()),
+            remarks: Vec::new(),
+        }
+    }
+}
+
+/// Bound of every latency histogram of a result, for readers of stored ones.
+pub fn empty_latency() -> Hist {
+    Hist::new(crate::limits::LATENCY_NS_MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! What the numbers mean: who set the pace, and whether they can be trusted at all.
+
+use super::{IdentityCheck, RunResult};
+use crate::record::Phase;
+
+/// A worker busy for at least this share of the window is the bottleneck.
+const BUSY_SHARE_LIMITED: f64 = 0.90;
+/// A worker that waited for its CPU for this share of the window did not keep its load up.
+const STARVED_SHARE_MAX: f64 = 0.10;
+/// wring's own part of the send lag may reach this, in nanoseconds, …
+const OWN_LAG_NS_MIN: u64 = 1_000_000;
+/// … or this share of the median service latency, if that is more.
+const OWN_LAG_SHARE: f64 = 0.10;
+/// A schedule is kept when at least this share of what was due was sent.
+const SENT_SHARE_KEPT: f64 = 0.999;
+/// And when what is outstanding did not grow by more than this share of what was due.
+const GROWTH_SHARE_KEPT: f64 = 0.005;
+/// Fewer samples above a quantile, and it is not known.
+const SAMPLES_ABOVE: f64 = 10.0;
+/// A loop that stood still for this long, in nanoseconds, was not measuring.
+const TURN_GAP_NS_MAX: u64 = 1_000_000_000;
+
+/// Why a measurement is invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Invalid {
+    /// A counting identity broke.
+    IdentityBroken {
+        /// Its name, such as `I2`.
+        name: &'static str,
+    },
+    /// A worker could not go on because its backend broke.
+    WorkerBroke,
+    /// A worker waited for its CPU for much of the window, and not because of a target on the same
+    /// machine.
+    Starved {
+        /// Share of the window, `0.0 ..= 1.0`.
+        share: f64,
+    },
+    /// A worker's loop stood still: suspended, stopped, or starved of CPU.
+    Gap {
+        /// The longest standstill, in nanoseconds.
+        gap_ns: u64,
+    },
+    /// The machine was suspended during the run.
+    Suspended {
+        /// For how long, in nanoseconds.
+        suspended_ns: u64,
+    },
+    /// Requests left late although connections had room for them.
+    OwnLag {
+        /// wring's part of the send lag at the 99th percentile, in nanoseconds.
+        p99_ns: u64,
+        /// What is accepted, in nanoseconds.
+        limit_ns: u64,
+    },
+}
+
+/// One line of judgement, with its evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// A worker was busy nearly all the time: the target may be able to do more.
+    GeneratorLimited {
+        /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
+        busy_share: f64,
+    },
+    /// wring had time to spare: target, network or too few connections set the pace.
+    NotGeneratorLimited {
+        /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
+        busy_share: f64,
+        /// A connection count worth trying next.
+        try_connections: u32,
+    },
+    /// On a schedule: what was due was sent, and the target kept up with it.
+    ScheduleKept {
+        /// Share of the due requests that were sent, `0.0 ..= 1.0`.
+        sent_share: f64,
+    },
+    /// On a schedule: the target answered less than what was due.
+    RateNotHeld {
+        /// Share of the due requests that were answered within the window, `0.0 ..= 1.0`.
+        achieved_share: f64,
+    },
+    /// The numbers must not be used.
+    Invalid(Vec<Invalid>),
+}
+
+/// Judges a finished run from its identities and its workers' busy shares.
+pub fn judge(result: &RunResult) -> Verdict {
+    let broken = |check: &&IdentityCheck| check.is_broken();
+    let mut invalid: Vec<Invalid> = result
+        .identities
+        .iter()
+        .filter(broken)
+        .map(|check| Invalid::IdentityBroken { name: check.identity.name() })
+        .collect();
+    let gap_ns = result.workers.iter().map(|worker| worker.turn_gap_ns_max).max().unwrap_or(0);
+    if gap_ns > TURN_GAP_NS_MAX {
+        invalid.push(Invalid::Gap { gap_ns });
+    }
+    if result.workers.iter().any(|worker| worker.broke) {
+        invalid.push(Invalid::WorkerBroke);
+    }
+    // A target on this machine competes for the CPUs by nature; the report says that it does.
+    let share = result.starved_share_max();
+    if share > STARVED_SHARE_MAX && !result.target_on_this_machine {
+        invalid.push(Invalid::Starved { share });
+    }
+    if result.suspended_ns > 0 {
+        invalid.push(Invalid::Suspended { suspended_ns: result.suspended_ns });
+    }
+    let limit_ns = own_lag_limit_ns(result);
+    if let Some(p99_ns) = own_lag_ns(result).filter(|&p99_ns| p99_ns > limit_ns) {
+        invalid.push(Invalid::OwnLag { p99_ns, limit_ns });
+    }
+    if !invalid.is_empty() || result.window_ns == 0 {
+        return Verdict::Invalid(invalid);
+    }
+    if result.asked.schedule.is_some() {
+        return judge_schedule(result);
+    }
+    let busy_share = result.busy_share_max();
+    if busy_share >= BUSY_SHARE_LIMITED {
+        Verdict::GeneratorLimited { busy_share }
+    } else {
+        let try_connections =
+            result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
+        Verdict::NotGeneratorLimited { busy_share, try_connections }
+    }
+}
+
+/// How late wring itself may be, in nanoseconds: measured by what the target takes, not by a backlog.
+pub fn own_lag_limit_ns(result: &RunResult) -> u64 {
+    let median_ns = result.total.service.quantile(0.50);
+    OWN_LAG_NS_MIN.max((median_ns as f64 * OWN_LAG_SHARE) as u64)
+}
+
+/// wring's own lag where it is judged: at the 99th percentile, or, of few requests, at the highest
+/// quantile that ten of them lie above; `None` of less than twenty.
+pub fn own_lag_ns(result: &RunResult) -> Option<u64> {
+    let late = &result.total.sending.late;
+    let known = 1.0 - SAMPLES_ABOVE / late.len().max(1) as f64;
+    (known >= 0.5).then(|| late.quantile(known.min(0.99)))
+}
+
+fn judge_schedule(result: &RunResult) -> Verdict {
+    let sent_share = result.sent_share();
+    if sent_share >= SENT_SHARE_KEPT && !falls_behind(result) {
+        return Verdict::ScheduleKept { sent_share };
+    }
+    // A generator without time to spare must not blame its target.
+    let (busy_share, share) = (result.busy_share_max(), result.starved_share_max());
+    if share > STARVED_SHARE_MAX {
+        Verdict::Invalid(vec![Invalid::Starved { share }])
+    } else if busy_share >= BUSY_SHARE_LIMITED {
+        Verdict::GeneratorLimited { busy_share }
+    } else {
+        Verdict::RateNotHeld { achieved_share: result.achieved_share() }
+    }
+}
+
+/// Whether what was outstanding, sent or not, kept growing: a deep pipeline hides a target that falls
+/// behind from everything else, since all is sent, and answered in the drain.
+///
+/// Where latency is steady, as many are outstanding at the end as on average (Little's law, scaled
+/// when the rate at the end is another); where the target falls behind from the start, twice as many.
+/// Random numbers of them differ by their square root.
+fn falls_behind(result: &RunResult) -> bool {
+    let (sending, window) = (&result.total.sending, result.total.phase(Phase::Window));
+    let schedule = result.asked.schedule.as_ref();
+    let at_end = schedule.map_or(1.0, |s| s.rate_end_per_s / s.rate_per_s.max(f64::MIN_POSITIVE));
+    let mean = sending.outstanding_integral_ns as f64 / result.window_ns.max(1) as f64;
+    let expected = mean * at_end.max(1.0);
+    let outstanding = sending.outstanding_end as f64;
+    let grew = outstanding - expected;
+    outstanding > 1.5 * expected + 4.0 * expected.sqrt() + 2.0
+        && grew > GROWTH_SHARE_KEPT * window.due as f64
+}

@@ -1,0 +1,72 @@
+//! Which backend a run uses, decided once before any worker starts.
+
+use std::sync::Arc;
+
+use super::{RunError, ensure_descriptors};
+use crate::epoll::Epoll;
+use crate::io::{Backend, Setup, Spin};
+use crate::limits;
+use crate::plan::{EngineChoice, Plan, Share};
+use crate::sys::Clock;
+use crate::uring::{self, SetupError, Uring};
+
+/// A backend that a worker can be compiled for.
+pub(super) trait Engine: Backend + Sized + 'static {
+    /// One for the calling thread.
+    fn make(setup: Setup, clock: Clock) -> Result<Self, RunError>;
+}
+
+impl Engine for Uring {
+    fn make(setup: Setup, clock: Clock) -> Result<Self, RunError> {
+        Self::new(setup, clock).map_err(RunError::Backend)
+    }
+}
+
+impl Engine for Epoll {
+    fn make(setup: Setup, clock: Clock) -> Result<Self, RunError> {
+        Self::new(setup, clock).map_err(RunError::Epoll)
+    }
+}
+
+/// Replaces `EngineChoice::Auto` by what works here, and refuses `EngineChoice::Uring` where it
+/// does not. Answers with why not io_uring if that was wanted and is not used; the plan's notes
+/// then say so too.
+pub fn settle(plan: &mut Plan) -> Result<Option<SetupError>, RunError> {
+    if plan.engine == EngineChoice::Epoll {
+        return Ok(None);
+    }
+    // A ring's table may not be larger than the limit.
+    ensure_descriptors(plan)?;
+    let arena: Arc<[u8]> = Arc::from([]);
+    let setups = plan.shares.iter().map(|share| setup(plan, share, Arc::clone(&arena)));
+    match uring::probe(setups) {
+        Ok(()) => {
+            plan.engine = EngineChoice::Uring;
+            Ok(None)
+        }
+        Err(refused) if plan.engine == EngineChoice::Auto => {
+            plan.engine = EngineChoice::Epoll;
+            plan.provenance.notes.push(format!("{refused}; epoll is used instead"));
+            Ok(Some(refused))
+        }
+        Err(refused) => Err(RunError::Backend(refused)),
+    }
+}
+
+/// What the backend of one worker needs. It spins only if its worker says so.
+pub(super) fn setup(plan: &Plan, share: &Share, arena: Arc<[u8]>) -> Setup {
+    Setup {
+        slots: share.connections,
+        arena,
+        addresses: plan.addresses.clone(),
+        tcp_congestion: plan.tcp_congestion.clone(),
+        recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
+        recv_buffers: limits::RECV_BUFFERS,
+        send_buffers: 0,
+        send_buffer_bytes: 0,
+        spin: Spin::NEVER,
+        keeps_deadline: plan.pacing.is_some(),
+        // Whoever keeps a schedule takes each answer as it comes.
+        linger_ns: if plan.pacing.is_some() { 0 } else { limits::LINGER_NS },
+    }
+}

@@ -1,0 +1,79 @@
+//! What a worker and whoever started it share while it runs: three atomic words.
+//!
+//! Nobody waits on anything here. Workers report themselves open; the starter sets the common start;
+//! anyone may ask for a stop. Each word is read at most once a turn.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+const UNSET: u64 = u64::MAX;
+
+/// How urgently a run should end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// Not at all.
+    No,
+    /// Start nothing more, wait for outstanding answers.
+    Drain,
+    /// Now.
+    AtOnce,
+}
+
+/// Shared by all workers of a run.
+#[derive(Debug)]
+pub struct Control {
+    start_ns: AtomicU64,
+    stop: AtomicU8,
+    workers_ready: AtomicU32,
+    connections_open: AtomicU32,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            start_ns: AtomicU64::new(UNSET),
+            stop: AtomicU8::new(0),
+            workers_ready: AtomicU32::new(0),
+            connections_open: AtomicU32::new(0),
+        }
+    }
+}
+
+impl Control {
+    /// A worker's opening ended with `connections` open.
+    pub fn opened(&self, connections: u32) {
+        self.connections_open.fetch_add(connections, Ordering::Relaxed);
+        self.workers_ready.fetch_add(1, Ordering::Release);
+    }
+
+    /// Workers whose opening ended, and connections open in them at that moment.
+    pub fn ready(&self) -> (u32, u32) {
+        let workers = self.workers_ready.load(Ordering::Acquire);
+        (workers, self.connections_open.load(Ordering::Relaxed))
+    }
+
+    /// Sets the common start of the load, in the backends' time.
+    pub fn start_at(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Release);
+    }
+
+    /// The common start, once it is set.
+    pub fn start_ns(&self) -> Option<u64> {
+        let start_ns = self.start_ns.load(Ordering::Acquire);
+        (start_ns != UNSET).then_some(start_ns)
+    }
+
+    /// Asks for a stop; a stronger wish replaces a weaker one.
+    pub fn request_stop(&self, stop: Stop) {
+        self.stop.fetch_max(stop as u8, Ordering::Relaxed);
+    }
+
+    /// What was asked for.
+    #[inline]
+    pub fn stop(&self) -> Stop {
+        match self.stop.load(Ordering::Relaxed) {
+            0 => Stop::No,
+            1 => Stop::Drain,
+            _ => Stop::AtOnce,
+        }
+    }
+}

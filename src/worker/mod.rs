@@ -1,0 +1,658 @@
+//! The turn loop: one worker's connections, its phases and its timers.
+//!
+//! Owns a backend, a share of the plan's connections and a recorder. Knows neither threads nor the
+//! kernel nor text. Generic over the backend alone.
+//!
+//! Each turn: submit and wait (the backend), stamp (one clock read), move time on, change phase if it
+//! is time, hand each completion to its connection, start what may be started, and every now and then
+//! look at the timers. Changing phase comes before the completions, so that an answer stamped at or
+//! after the end of the window never counts inside it.
+//!
+//! In a closed loop a connection with room starts a request at once. On a schedule `release` says
+//! what is due and who takes it, after a second clock read: the completions have taken their time.
+
+mod control;
+mod delays;
+mod places;
+mod release;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::conn::{Conn, Context, Memo, PARTING_NS, Pumped, Status};
+use crate::io::{Backend, BackendError, Completion, Completions};
+use crate::limits;
+use crate::record::{Phase, PhaseCounts, Recorder, WorkerRecord};
+use crate::rng::Rng;
+
+pub use crate::conn::Shape;
+pub use control::{Control, Stop};
+pub use release::Pace;
+
+use release::Release;
+
+/// How often timers and the stop flag are looked at, in nanoseconds.
+const TICK_NS: u64 = 10_000_000;
+/// While requests wait, a turn this long is asked whether the thread was kept from running, in
+/// nanoseconds.
+const STARVED_LOOK_NS: u64 = 200_000;
+/// How often a ready worker looks whether the others are ready too, in nanoseconds.
+const STANDBY_NS: u64 = 1_000_000;
+/// Connection attempts under way at once, at least; many more would overflow common listen
+/// backlogs, many less would make opening wait for the network.
+const CONNECTING_MIN: u32 = 128;
+
+/// What one worker is to do.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Number of connections.
+    pub connections: u32,
+    /// Index of the first among all workers' connections; decides addresses.
+    pub connection_first: u32,
+    /// Number of addresses the backend was given.
+    pub addresses: u32,
+    /// Requests to start in the window; `None` is without bound.
+    pub requests: Option<u64>,
+    /// When they are to leave; `None` is a closed loop.
+    pub pace: Option<Pace>,
+    /// Length of the window in nanoseconds; `None` is without bound.
+    pub duration_ns: Option<u64>,
+    /// Warm-up before the window, in nanoseconds.
+    pub warmup_ns: u64,
+    /// Longest drain, in nanoseconds.
+    pub drain_ns: u64,
+    /// Longest opening, in nanoseconds.
+    pub opening_ns: u64,
+    /// What the connections have in common.
+    pub shape: Shape,
+    /// Seed of the jitter.
+    pub seed: u64,
+}
+
+/// What a thread made of its time, in nanoseconds since it began.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct CpuTime {
+    /// Time it ran.
+    pub busy_ns: u64,
+    /// Time it was ready to run and waited for a CPU.
+    pub starved_ns: u64,
+}
+
+/// What one worker brings home.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Everything it counted.
+    pub record: WorkerRecord,
+    /// When its window started and ended, in the backend's time; 0 when it came to none.
+    pub window_start_ns: u64,
+    /// See above.
+    pub window_end_ns: u64,
+    /// CPU time used during the window, looking for work in vain included.
+    pub cpu: CpuTime,
+    /// Time it looked for work in vain during the window, in nanoseconds.
+    pub idle_spin_ns: u64,
+    /// How long the drain took, in nanoseconds.
+    pub drain_ns: u64,
+    /// Longest time between two turns of the window, in nanoseconds.
+    pub turn_gap_ns_max: u64,
+    /// Turns taken in the window.
+    pub turns: u64,
+    /// Connections open when the window started, and the fewest and most during it.
+    pub open_at_start: u32,
+    /// See above.
+    pub open_min: u32,
+    /// See above.
+    pub open_max: u32,
+    /// Why it ended, if the backend broke.
+    pub broke: Option<BackendError>,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct Worker<B> {
+    backend: B,
+    task: Task,
+    recorder: Recorder,
+    memo: Memo,
+    rng: Rng,
+    conns: Vec<Conn>,
+    /// Connections that may have something to push or to start; each at most once.
+    ready: VecDeque<u32>,
+    is_ready: Vec<bool>,
+    /// Connections that are down, by the time they may be tried again; each at most once.
+    retries: BinaryHeap<Reverse<(u64, u32)>>,
+    connecting: u32,
+    open: u32,
+    /// Connections that are not open yet and have not met every address.
+    untried: u32,
+    /// Attempts of each connection that ended, up to the number of addresses.
+    tried: Vec<u32>,
+    requests_left: u64,
+    release: Option<Box<Release>>,
+    turn: u64,
+    /// When this turn's news could have been known.
+    woken_ns: u64,
+    /// What the thread had waited for a CPU when that was last asked.
+    starved_seen_ns: u64,
+    next_tick_ns: u64,
+    window: Window,
+    cpu_time: fn() -> CpuTime,
+}
+
+/// What a worker notes of its window, beside the record.
+#[derive(Debug, Default)]
+struct Window {
+    start_ns: u64,
+    end_ns: u64,
+    /// When it will end by itself.
+    deadline_ns: u64,
+    cpu_at_start: CpuTime,
+    cpu: CpuTime,
+    idle_spin_at_start_ns: u64,
+    idle_spin_ns: u64,
+    turn_gap_ns_max: u64,
+    turns: u64,
+    drain_start_ns: u64,
+    open_at_start: u32,
+    open_min: u32,
+    open_max: u32,
+}
+
+impl<B: Backend> Worker<B> {
+    /// Prepares everything; nothing is allocated after it. `cpu_time` tells the calling thread's.
+    pub fn new(backend: B, task: Task, recorder: Recorder, cpu_time: fn() -> CpuTime) -> Self {
+        let count = task.connections as usize;
+        let conns = (0..task.connections)
+            .map(|index| {
+                let address = (task.connection_first + index) % task.addresses.max(1);
+                Conn::new(index, address, &task.shape)
+            })
+            .collect();
+        let mut retries = BinaryHeap::with_capacity(count + 1);
+        retries.extend((0..task.connections).map(|index| Reverse((0, index))));
+        Self {
+            backend,
+            recorder,
+            memo: Memo::new(),
+            rng: Rng::new(task.seed),
+            conns,
+            ready: VecDeque::with_capacity(count + 1),
+            is_ready: vec![false; count],
+            retries,
+            connecting: 0,
+            open: 0,
+            untried: task.connections,
+            tried: vec![0; count],
+            requests_left: task.requests.unwrap_or(u64::MAX),
+            release: task.pace.clone().map(|pace| Box::new(Release::new(pace, task.connections))),
+            turn: 0,
+            woken_ns: 0,
+            starved_seen_ns: 0,
+            next_tick_ns: 0,
+            window: Window::default(),
+            cpu_time,
+            task,
+        }
+    }
+
+    /// Runs from opening to the end of the drain.
+    pub fn run(mut self, control: &Control) -> (Outcome, B) {
+        let mut done = Completions::with_capacity(limits::COMPLETIONS_PER_TURN);
+        let broke = self.phases(control, &mut done).err();
+        if broke.is_some() {
+            // What the others measure without this worker is not what was asked for.
+            control.request_stop(Stop::Drain);
+        }
+        self.finish(&mut done, broke)
+    }
+
+    fn phases(&mut self, control: &Control, done: &mut Completions) -> Result<(), BackendError> {
+        let now_ns = self.backend.now_ns();
+        self.recorder.advance(now_ns);
+        let opening_end_ns = now_ns + self.task.opening_ns;
+        while self.untried > 0
+            && self.recorder.now_ns() < opening_end_ns
+            && control.stop() == Stop::No
+        {
+            self.turn(opening_end_ns, done)?;
+        }
+        control.opened(self.open);
+        // Ready connections wait idle until every worker is.
+        let start_ns = loop {
+            match control.start_ns() {
+                Some(start_ns) if self.recorder.now_ns() >= start_ns => break start_ns,
+                Some(start_ns) => self.turn(start_ns, done)?,
+                None if control.stop() != Stop::No => return Ok(()),
+                None => self.turn(self.recorder.now_ns() + STANDBY_NS, done)?,
+            }
+        };
+        self.window.start_ns = start_ns + self.task.warmup_ns;
+        self.window.end_ns = self.window.start_ns;
+        let duration_ns = self.task.duration_ns.unwrap_or(u64::MAX);
+        self.window.deadline_ns = self.window.start_ns.saturating_add(duration_ns);
+        if self.task.warmup_ns > 0 {
+            self.recorder.enter(Phase::Warmup);
+            if let Some(release) = &mut self.release {
+                release.begin_warmup(start_ns);
+            }
+        }
+        // Whoever wakes late may have missed all of the warm-up: what starts now is the window's.
+        if self.recorder.now_ns() >= self.window.start_ns {
+            self.enter_window();
+        }
+        self.start_all();
+        while matches!(self.recorder.phase(), Phase::Warmup | Phase::Window) {
+            if control.stop() != Stop::No || self.has_finished() {
+                self.enter_drain(self.recorder.now_ns());
+                break;
+            }
+            self.turn(self.next_tick_ns, done)?;
+        }
+        let drain_end_ns = self.window.drain_start_ns + self.task.drain_ns;
+        while self.recorder.inflight() > 0
+            && self.recorder.now_ns() < drain_end_ns
+            && control.stop() != Stop::AtOnce
+        {
+            self.turn(drain_end_ns, done)?;
+        }
+        Ok(())
+    }
+
+    /// Every request this worker was to start in the window has ended.
+    fn has_finished(&self) -> bool {
+        let started = match &self.release {
+            Some(release) => self.task.requests.is_some() && release.is_exhausted(),
+            None => self.requests_left == 0,
+        };
+        self.recorder.phase() == Phase::Window && started && self.recorder.inflight() == 0
+    }
+
+    /// Changes phase when its time has come. What is stamped with the boundary belongs to the later
+    /// phase.
+    #[inline]
+    fn step_phase(&mut self, last_ns: u64) {
+        let now_ns = self.recorder.now_ns();
+        match self.recorder.phase() {
+            Phase::Warmup if now_ns >= self.window.start_ns => self.enter_window(),
+            Phase::Window => {
+                let gap_ns = now_ns.saturating_sub(last_ns);
+                self.window.turn_gap_ns_max = self.window.turn_gap_ns_max.max(gap_ns);
+                self.window.turns += 1;
+                if now_ns >= self.window.deadline_ns {
+                    // What became due just before the end leaves in the turn that meets the end.
+                    while self.release_due() {}
+                    self.enter_drain(self.window.deadline_ns);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn enter_window(&mut self) {
+        if let Some(release) = &mut self.release {
+            release.close(self.window.start_ns, &mut self.recorder);
+            release.begin_window(self.window.start_ns);
+        }
+        self.window.cpu_at_start = (self.cpu_time)();
+        self.window.idle_spin_at_start_ns = self.backend.idle_spin_ns();
+        self.window.open_at_start = self.open;
+        self.window.open_min = self.open;
+        self.window.open_max = self.open;
+        self.recorder.enter_window(self.window.start_ns);
+    }
+
+    /// Ends the window, or the warm-up when the run is stopped in it.
+    fn enter_drain(&mut self, window_end_ns: u64) {
+        if let Some(release) = &mut self.release {
+            release.close(window_end_ns, &mut self.recorder);
+        }
+        if self.recorder.phase() == Phase::Window {
+            let (now, before) = ((self.cpu_time)(), self.window.cpu_at_start);
+            self.window.cpu = CpuTime {
+                busy_ns: now.busy_ns.saturating_sub(before.busy_ns),
+                starved_ns: now.starved_ns.saturating_sub(before.starved_ns),
+            };
+            let idle_spin_ns = self.backend.idle_spin_ns();
+            self.window.idle_spin_ns = idle_spin_ns - self.window.idle_spin_at_start_ns;
+            self.window.end_ns = window_end_ns;
+        } else {
+            (self.window.start_ns, self.window.end_ns) = (0, 0);
+        }
+        self.window.drain_start_ns = self.recorder.now_ns();
+        self.recorder.enter(Phase::Drain);
+    }
+
+    /// One turn: wait until `until_ns` at the latest, then handle everything that came.
+    fn turn(&mut self, until_ns: u64, done: &mut Completions) -> Result<(), BackendError> {
+        let mut until_ns = until_ns.min(self.next_tick_ns).min(self.phase_end_ns());
+        if let Some(Reverse((retry_ns, _))) = self.retries.peek()
+            && self.may_connect()
+        {
+            until_ns = until_ns.min(*retry_ns);
+        }
+        if !self.ready.is_empty() {
+            until_ns = 0;
+        }
+        if let Some(release) = &self.release
+            && self.is_loaded()
+        {
+            until_ns = until_ns.min(release.wake_ns());
+        }
+        let last_ns = self.recorder.now_ns();
+        self.backend.turn(until_ns, done)?;
+        self.turn += 1;
+        let now_ns = done.stamp_ns;
+        self.recorder.advance(now_ns);
+        self.note_delay(last_ns, until_ns);
+        self.step_phase(last_ns);
+        let is_stale = !done.items.is_empty();
+        for completion in done.items.drain(..) {
+            self.complete(completion);
+        }
+        if let Some(release) = &mut self.release
+            && release.has_room()
+        {
+            // What brought no connection back has held up nothing.
+            release.note_delay(self.woken_ns, now_ns);
+        }
+        if self.release.is_some() && self.is_loaded() {
+            if is_stale {
+                let now_ns = self.backend.now_ns();
+                self.recorder.advance(now_ns);
+            }
+            self.release_due();
+        }
+        self.pump_ready();
+        self.connect_due();
+        if now_ns >= self.next_tick_ns {
+            self.next_tick_ns = now_ns + TICK_NS;
+            self.check_times();
+            if self.release.is_some() {
+                self.starved_seen_ns = (self.cpu_time)().starved_ns;
+            }
+        }
+        self.check_counts();
+        Ok(())
+    }
+
+    /// Requests may start.
+    fn is_loaded(&self) -> bool {
+        matches!(self.recorder.phase(), Phase::Warmup | Phase::Window)
+    }
+
+    /// On a schedule: finds out for how long this turn's news could have been known, had the loop been
+    /// there: it came back later than it wanted to, or was ready to run and got no CPU. With no
+    /// connection free, there was nothing to know for as long as an answer takes at least: where
+    /// answers queue at the target, a delay shorter than that has held up nothing.
+    fn note_delay(&mut self, last_ns: u64, until_ns: u64) {
+        let Some(release) = &self.release else { return };
+        let now_ns = self.recorder.now_ns();
+        let mut delay_ns = now_ns - until_ns.clamp(last_ns, now_ns);
+        if release.backlog() > 0 && now_ns - last_ns >= STARVED_LOOK_NS {
+            let starved_ns = (self.cpu_time)().starved_ns;
+            let more_ns = starved_ns.saturating_sub(self.starved_seen_ns);
+            self.starved_seen_ns = starved_ns;
+            delay_ns = delay_ns.max(more_ns.min(now_ns - last_ns));
+        }
+        if !release.has_room() {
+            delay_ns = delay_ns.saturating_sub(self.recorder.service_least_ns());
+        }
+        self.woken_ns = now_ns - delay_ns;
+    }
+
+    /// On a schedule: starts what is due, as far as connections have room and one turn goes. True
+    /// when it could go on.
+    fn release_due(&mut self) -> bool {
+        let Some(mut release) = self.release.take() else { return false };
+        release.become_due(&mut self.recorder);
+        let mut sends_left = release.sends_max();
+        let mut could_go_on = false;
+        while release.backlog() > 0
+            && let Some((index, allowed)) = release.pick(sends_left)
+            && let Some((conn, mut ctx)) = self.split(index)
+        {
+            could_go_on = sends_left == 0;
+            if could_go_on {
+                break;
+            }
+            let started = conn.start_due(&mut ctx, allowed, |recorder| release.leave(recorder));
+            if started == 0 {
+                // The queue empties with the next turn, which must not wait for that.
+                self.make_ready(index);
+                break;
+            }
+            sends_left -= 1;
+            release.note(index, conn.room() > 0, false, self.woken_ns);
+        }
+        self.release = Some(release);
+        could_go_on
+    }
+
+    /// When the current phase ends by itself.
+    fn phase_end_ns(&self) -> u64 {
+        match self.recorder.phase() {
+            Phase::Warmup => self.window.start_ns,
+            Phase::Window => self.window.deadline_ns,
+            Phase::Opening | Phase::Drain => u64::MAX,
+        }
+    }
+
+    /// The load begins: every connection starts what it may.
+    fn start_all(&mut self) {
+        for index in 0..self.conns.len() as u32 {
+            self.make_ready(index);
+        }
+        self.pump_ready();
+    }
+
+    #[inline]
+    fn complete(&mut self, completion: Completion) {
+        let index = completion.token.index();
+        let Some((conn, mut ctx)) = self.split(index) else { return };
+        let before = conn.status();
+        conn.complete(completion, &mut ctx);
+        self.after(index, before);
+    }
+
+    /// Books what a call changed about a connection, and lets it go on.
+    #[inline]
+    fn after(&mut self, index: u32, before: Status) {
+        let now = self.conns[index as usize].status();
+        if before != now {
+            self.changed(index, before, now);
+        }
+        if let Some(release) = &mut self.release {
+            let conn = &self.conns[index as usize];
+            release.note(index, conn.room() > 0, conn.is_idle(), self.woken_ns);
+        } else if now == Status::Open {
+            self.start(index);
+        }
+        // Whatever found no room in the queue is pushed after the next turn.
+        if self.conns[index as usize].has_wishes() {
+            self.make_ready(index);
+        }
+    }
+
+    #[cold]
+    fn changed(&mut self, index: u32, before: Status, now: Status) {
+        let is = |status: Status, this: Status| u32::from(status == this);
+        self.open = self.open + is(now, Status::Open) - is(before, Status::Open);
+        self.connecting =
+            self.connecting + is(now, Status::Connecting) - is(before, Status::Connecting);
+        if before == Status::Connecting && self.tried[index as usize] < self.task.addresses {
+            // Opening is over for a connection when it is open or has met every address.
+            let tried = &mut self.tried[index as usize];
+            *tried = if now == Status::Open { self.task.addresses } else { *tried + 1 };
+            self.untried -= u32::from(*tried == self.task.addresses);
+        }
+        if now == Status::Parting {
+            self.next_tick_ns = self.next_tick_ns.min(self.recorder.now_ns() + PARTING_NS);
+        }
+        if self.recorder.phase() == Phase::Window {
+            self.window.open_min = self.window.open_min.min(self.open);
+            self.window.open_max = self.window.open_max.max(self.open);
+        }
+        if let Some(retry_ns) = self.conns[index as usize].retry_ns() {
+            self.retries.push(Reverse((retry_ns, index)));
+        }
+    }
+
+    /// Starts as many requests as the connection has room for and the plan still allows.
+    #[inline]
+    fn start(&mut self, index: u32) {
+        let phase = self.recorder.phase();
+        let allowed = match phase {
+            Phase::Warmup => u64::MAX,
+            Phase::Window => self.requests_left,
+            Phase::Opening | Phase::Drain => return,
+        };
+        let Some((conn, mut ctx)) = self.split(index) else { return };
+        let room = u64::from(conn.room()).min(allowed);
+        if room == 0 {
+            return;
+        }
+        let started = u64::from(conn.start(&mut ctx, allowed));
+        let full = started == 0;
+        if phase == Phase::Window && self.requests_left != u64::MAX {
+            self.requests_left -= started;
+        }
+        if full {
+            self.make_ready(index);
+        }
+    }
+
+    fn make_ready(&mut self, index: u32) {
+        if !std::mem::replace(&mut self.is_ready[index as usize], true) {
+            self.ready.push_back(index);
+        }
+    }
+
+    #[inline]
+    fn pump_ready(&mut self) {
+        for _ in 0..self.ready.len() {
+            let Some(index) = self.ready.pop_front() else { return };
+            self.is_ready[index as usize] = false;
+            let Some((conn, mut ctx)) = self.split(index) else { continue };
+            let before = conn.status();
+            if conn.pump(&mut ctx) == Pumped::QueueFull {
+                self.make_ready(index);
+                return;
+            }
+            self.after(index, before);
+        }
+    }
+
+    fn may_connect(&self) -> bool {
+        let most = CONNECTING_MIN.max(self.task.connections / 8);
+        self.connecting < most && self.recorder.phase() != Phase::Drain
+    }
+
+    /// Begins the attempts whose time has come.
+    #[inline]
+    fn connect_due(&mut self) {
+        while self.may_connect() {
+            let Some(&Reverse((retry_ns, index))) = self.retries.peek() else { return };
+            if retry_ns > self.recorder.now_ns() {
+                return;
+            }
+            let Some((conn, mut ctx)) = self.split(index) else { return };
+            if conn.connect(&mut ctx) == Pumped::QueueFull {
+                // The queue empties with the next turn, which must not wait for that.
+                self.make_ready(index);
+                return;
+            }
+            self.retries.pop();
+            self.after(index, Status::Down);
+        }
+    }
+
+    fn check_times(&mut self) {
+        for index in 0..self.conns.len() as u32 {
+            let Some((conn, mut ctx)) = self.split(index) else { return };
+            let before = conn.status();
+            conn.check_time(&mut ctx);
+            if conn.status() != before {
+                self.after(index, before);
+            }
+        }
+    }
+
+    /// The identities that cost nothing to check, once a turn in debug builds.
+    fn check_counts(&self) {
+        if cfg!(debug_assertions) {
+            let record = self.recorder.record();
+            let sum = |pick: fn(&PhaseCounts) -> u64| record.phases.iter().map(pick).sum::<u64>();
+            let started = sum(|phase| phase.started);
+            let ended = sum(|phase| phase.completed + phase.failed.total());
+            let given_up = sum(|phase| phase.unsent + phase.shed);
+            let due = sum(|phase| phase.due);
+            debug_assert_eq!(due, started + given_up + self.recorder.backlog(), "I1");
+            debug_assert_eq!(started, ended + self.recorder.inflight(), "I2");
+        }
+    }
+
+    /// Counts what is unresolved, closes every connection and lets the closes out.
+    fn finish(mut self, done: &mut Completions, broke: Option<BackendError>) -> (Outcome, B) {
+        let drain_ns = match self.recorder.phase() {
+            Phase::Drain => self.recorder.now_ns() - self.window.drain_start_ns,
+            _ => 0,
+        };
+        if let Some(release) = &mut self.release {
+            release.stamp_unsent(&mut self.recorder);
+        }
+        for index in 0..self.conns.len() as u32 {
+            if let Some((conn, mut ctx)) = self.split(index) {
+                conn.finish(&mut ctx);
+            }
+            self.make_ready(index);
+        }
+        // The last turn lets the last closes out.
+        let mut last = broke.is_some();
+        while !last {
+            last = self.ready.is_empty();
+            if self.backend.turn(0, done).is_err() {
+                break;
+            }
+            self.turn += 1;
+            for completion in done.items.drain(..) {
+                let index = completion.token.index();
+                if let Some((conn, mut ctx)) = self.split(index) {
+                    conn.complete(completion, &mut ctx);
+                }
+            }
+            self.pump_ready();
+        }
+        let window = self.window;
+        let outcome = Outcome {
+            record: self.recorder.finish(),
+            window_start_ns: window.start_ns,
+            window_end_ns: window.end_ns,
+            drain_ns,
+            cpu: window.cpu,
+            idle_spin_ns: window.idle_spin_ns,
+            turn_gap_ns_max: window.turn_gap_ns_max,
+            turns: window.turns,
+            open_at_start: window.open_at_start,
+            open_min: window.open_min,
+            open_max: window.open_max,
+            broke,
+        };
+        (outcome, self.backend)
+    }
+
+    #[inline]
+    fn split(&mut self, index: u32) -> Option<(&mut Conn, Context<'_, B>)> {
+        let ctx = Context {
+            backend: &mut self.backend,
+            recorder: &mut self.recorder,
+            memo: &mut self.memo,
+            shape: &self.task.shape,
+            rng: &mut self.rng,
+            turn: self.turn,
+        };
+        Some((self.conns.get_mut(index as usize)?, ctx))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,272 @@
+//! The open loop: which requests are due, and which connection takes each.
+//!
+//! Owns the forward cursors over the worker's share of the schedule and the sets of connections with
+//! room. Knows nothing of what a connection does with a request. Times of the schedule count from
+//! its origin, all others from the run's clock.
+//!
+//! The idea: an intended time is a function of the request's index, so a backlog is the distance
+//! between two cursors, one at the next index to become due and one at the next to leave. A request
+//! belongs to no connection until one takes it, so a stalled connection holds up what it has, and
+//! nothing else.
+
+use std::sync::Arc;
+
+use super::delays::Delays;
+use super::places::Places;
+use crate::record::{Lag, Recorder};
+use crate::schedule::{Arrivals, Cursor, Profile};
+
+/// Sends in one turn while few requests wait: the turn's one stamp is to be true for the last of them
+/// too, and each takes the kernel some microseconds.
+const SENDS_FEW: u32 = 16;
+/// Sends in one turn while many wait, when fuller turns are worth more than exact stamps.
+const SENDS_MANY: u32 = 64;
+/// From this backlog on, many wait.
+const BACKLOG_LARGE: u64 = 256;
+/// Random arrivals that become due in one turn are drawn up to this many, the rest in the next, so
+/// that after a standstill the loop stays a loop.
+const DUE_PER_TURN: u64 = 65_536;
+/// And requests whose deadline passed are booked up to this many.
+const SHED_PER_TURN: u32 = 8192;
+/// What was never sent gets its stamps in so many blocks at most; all of a block count as having
+/// waited as long as its youngest.
+const UNSENT_BLOCKS: u64 = 4096;
+
+/// When one worker's requests are to leave.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// The window's share; time 0 is the window's start.
+    pub window: Cursor,
+    /// The warm-up's, from its start.
+    pub warmup: Option<Cursor>,
+    /// The profile the window's share is of, how requests lie in it, and how many share it.
+    pub profile: Arc<Profile>,
+    /// See above.
+    pub arrivals: Arrivals,
+    /// See above.
+    pub workers: u32,
+    /// Longest time a request may start after its intended time, in nanoseconds.
+    pub deadline_ns: Option<u64>,
+}
+
+/// A worker's open loop.
+#[derive(Debug)]
+pub(super) struct Release {
+    pace: Pace,
+    /// At the next request to become due, and the next to leave.
+    due: Cursor,
+    leaving: Cursor,
+    origin_ns: u64,
+    backlog: u64,
+    /// Intended time of the request before the next one to leave.
+    left_before_ns: Option<u64>,
+    /// Connections with nothing in flight, and others that could take more. The idle ones are asked
+    /// first: what is given to a busy one waits behind what it has.
+    idle: Places,
+    busy: Places,
+    /// Since when a connection has had room.
+    room_since_ns: u64,
+    /// When the loop was not there.
+    delays: Delays,
+    /// Never sent, not stamped yet, and the end of their phase.
+    unsent: (u64, u64),
+}
+
+impl Release {
+    pub(super) fn new(pace: Pace, connections: u32) -> Self {
+        // Until it has an origin, nothing of it is due.
+        let first = pace.warmup.as_ref().unwrap_or(&pace.window).clone();
+        Self {
+            due: first.clone(),
+            leaving: first,
+            pace,
+            origin_ns: u64::MAX,
+            backlog: 0,
+            left_before_ns: None,
+            idle: Places::new(connections),
+            busy: Places::new(connections),
+            room_since_ns: 0,
+            delays: Delays::new(),
+            unsent: (0, 0),
+        }
+    }
+
+    /// The warm-up's schedule begins.
+    pub(super) fn begin_warmup(&mut self, origin_ns: u64) {
+        if self.pace.warmup.is_some() {
+            self.origin_ns = origin_ns;
+        }
+    }
+
+    /// The window's schedule begins; what is left of the warm-up's has been given up.
+    pub(super) fn begin_window(&mut self, origin_ns: u64) {
+        debug_assert_eq!(self.backlog, 0, "the warm-up's backlog does not enter the window");
+        self.due = self.pace.window.clone();
+        self.leaving = self.pace.window.clone();
+        self.origin_ns = origin_ns;
+        self.left_before_ns = None;
+        self.unsent = (0, 0);
+    }
+
+    /// Everything that was to leave has left or been given up.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.backlog == 0 && self.due.peek_ns().is_none()
+    }
+
+    /// When something is to be done next: at once, or when the next request becomes due; never while
+    /// no connection could take it.
+    pub(super) fn wake_ns(&self) -> u64 {
+        match self.due.peek_ns() {
+            _ if self.room() == 0 => u64::MAX,
+            _ if self.backlog > 0 => 0,
+            Some(next_ns) => self.origin_ns.saturating_add(next_ns),
+            None => u64::MAX,
+        }
+    }
+
+    /// Some connection could take a request.
+    pub(super) fn has_room(&self) -> bool {
+        self.room() > 0
+    }
+
+    fn room(&self) -> u32 {
+        self.idle.count() + self.busy.count()
+    }
+
+    /// Notes whether the connection could take a request, as of `since_ns`, and whether it has any.
+    #[inline]
+    pub(super) fn note(&mut self, index: u32, has_room: bool, is_idle: bool, since_ns: u64) {
+        if has_room && self.room() == 0 {
+            self.room_since_ns = since_ns;
+        }
+        self.idle.set(index, has_room && is_idle);
+        self.busy.set(index, has_room && !is_idle);
+    }
+
+    /// Counts what has become due by now, and sheds what can no longer start in time.
+    pub(super) fn become_due(&mut self, recorder: &mut Recorder) {
+        let now_ns = recorder.now_ns();
+        let Some(since_origin_ns) = now_ns.checked_sub(self.origin_ns) else { return };
+        let most = match self.pace.arrivals {
+            Arrivals::Constant => u64::MAX,
+            Arrivals::Poisson => DUE_PER_TURN,
+        };
+        let count = self.due.take_until(since_origin_ns, most);
+        self.backlog += count;
+        recorder.due(count);
+        let Some(deadline_ns) = self.pace.deadline_ns else { return };
+        let mut shed = 0;
+        while self.backlog > 0 && shed < SHED_PER_TURN {
+            let intended_ns = self.leaving_ns();
+            if intended_ns.saturating_add(deadline_ns) >= now_ns {
+                return;
+            }
+            self.take_leaving();
+            shed += 1;
+            let lag = self.lag(intended_ns, now_ns, self.room() > 0);
+            recorder.shed(lag);
+        }
+    }
+
+    /// How many sends may leave in this turn.
+    pub(super) fn sends_max(&self) -> u32 {
+        if self.backlog < BACKLOG_LARGE { SENDS_FEW } else { SENDS_MANY }
+    }
+
+    /// Due, neither started nor given up.
+    pub(super) fn backlog(&self) -> u64 {
+        self.backlog
+    }
+
+    /// The loop was not there from `from_ns` to `to_ns`.
+    pub(super) fn note_delay(&mut self, from_ns: u64, to_ns: u64) {
+        self.delays.add(from_ns, to_ns);
+    }
+
+    /// Which connection takes the next requests, and how many: they are spread over all that have
+    /// room before any takes a second one, in `sends_left` sends.
+    pub(super) fn pick(&mut self, sends_left: u32) -> Option<(u32, u64)> {
+        let places = if self.idle.count() > 0 { &mut self.idle } else { &mut self.busy };
+        let takers = u64::from(places.count().min(sends_left).max(1));
+        places.next().map(|index| (index, self.backlog.div_ceil(takers)))
+    }
+
+    /// The next request leaves now: its intended time in the run's clock.
+    #[inline]
+    pub(super) fn leave(&mut self, recorder: &mut Recorder) -> u64 {
+        let intended_ns = self.leaving_ns();
+        let asked_gap_ns = self.left_before_ns.map_or(0, |before| self.asked_gap_ns(before));
+        let lag = self.lag(intended_ns, recorder.now_ns(), true);
+        recorder.left(lag, asked_gap_ns);
+        self.take_leaving();
+        intended_ns
+    }
+
+    fn take_leaving(&mut self) {
+        self.left_before_ns = Some(self.leaving_ns());
+        self.leaving.advance();
+        self.backlog -= 1;
+    }
+
+    /// The lag of a request due at `intended_ns`, and whose it is: wring's while a connection had
+    /// room, and before that while the loop was not there to see one.
+    #[inline]
+    fn lag(&self, intended_ns: u64, now_ns: u64, has_room: bool) -> Lag {
+        let room_since_ns = if has_room { self.room_since_ns.min(now_ns) } else { now_ns };
+        let total_ns = now_ns.saturating_sub(intended_ns);
+        let without_room_ns = room_since_ns.saturating_sub(intended_ns);
+        let mut late_ns = total_ns - without_room_ns;
+        if without_room_ns > 0 {
+            late_ns += self.delays.between(intended_ns, room_since_ns).min(without_room_ns);
+        }
+        Lag { intended_ns, total_ns, late_ns }
+    }
+
+    /// The phase ends at `end_ns`: what became due before it and has not left never will. Takes no
+    /// time worth naming, as answers are still on their way; when each was due is booked by
+    /// `stamp_unsent`.
+    pub(super) fn close(&mut self, end_ns: u64, recorder: &mut Recorder) {
+        let last_ns = end_ns.checked_sub(self.origin_ns).and_then(|length| length.checked_sub(1));
+        let count = last_ns.map_or(0, |last_ns| self.due.take_until(last_ns, u64::MAX));
+        recorder.due(count);
+        self.backlog += count;
+        recorder.unsent(self.backlog);
+        self.unsent = (self.backlog, end_ns);
+        self.backlog = 0;
+    }
+
+    /// Books how long those waited that never left, until the end of their phase.
+    pub(super) fn stamp_unsent(&mut self, recorder: &mut Recorder) {
+        let (mut left, end_ns) = self.unsent;
+        let block = left.div_ceil(UNSENT_BLOCKS).max(1);
+        while left > 0 {
+            let count = block.min(left);
+            self.leaving.skip(count - 1);
+            recorder.unsent_waited(count, end_ns.saturating_sub(self.leaving_ns()));
+            self.leaving.advance();
+            left -= count;
+        }
+        self.unsent = (0, 0);
+    }
+
+    /// What was to lie between the request that left before and the one that leaves now: for random
+    /// arrivals the mean at this time.
+    #[inline]
+    fn asked_gap_ns(&self, before_ns: u64) -> u64 {
+        let intended_ns = self.leaving_ns();
+        match self.pace.arrivals {
+            Arrivals::Constant => intended_ns - before_ns,
+            Arrivals::Poisson => {
+                let at_ns = intended_ns.saturating_sub(self.origin_ns);
+                let rate_per_s =
+                    self.pace.profile.rate_per_s_at(at_ns) / f64::from(self.pace.workers);
+                if rate_per_s > 0.0 { (1e9 / rate_per_s) as u64 } else { 0 }
+            }
+        }
+    }
+
+    fn leaving_ns(&self) -> u64 {
+        debug_assert!(self.leaving.peek_ns().is_some(), "what is due has an intended time");
+        self.origin_ns.saturating_add(self.leaving.peek_ns().unwrap_or(0))
+    }
+}

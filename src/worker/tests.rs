@@ -1,0 +1,457 @@
+//! The worker, its connections and its recorder over the simulated backend. The judge is the model
+//! server, which counts with a parser of its own.
+
+mod catalogue;
+mod paced;
+mod seeds;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::io::{Setup, Spin};
+use crate::outcome::{ConnectFailure, Failure};
+use crate::plan::Request;
+use crate::record::interval_queue;
+use crate::result::{Identity, Second, check};
+use crate::sim::{Answer, Ending, Faults, Leftover, Listener, Model, Service, Sim, Step};
+
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+/// One simulated run, to be changed where a test needs it otherwise.
+struct Run {
+    model: Model,
+    connections: u32,
+    depth: u32,
+    requests: Option<u64>,
+    pace: Option<Pace>,
+    duration_ns: Option<u64>,
+    warmup_ns: u64,
+    timeout_ns: u64,
+    method: &'static str,
+    body: Option<Vec<u8>>,
+    addresses: u32,
+}
+
+impl Run {
+    fn against(model: Model) -> Self {
+        Self {
+            model,
+            connections: 4,
+            depth: 1,
+            requests: Some(400),
+            pace: None,
+            duration_ns: Some(10 * SECOND),
+            warmup_ns: 0,
+            timeout_ns: 2 * SECOND,
+            method: "GET",
+            body: None,
+            addresses: 1,
+        }
+    }
+
+    fn answering(answer: &str) -> Self {
+        Self::against(Model::answering(answer.as_bytes().to_vec()))
+    }
+
+    fn run(&self) -> (Outcome, Sim) {
+        let request = Request::new(self.method, "/", "h", &[], self.body.as_deref()).unwrap();
+        let arena = request.arena(self.depth);
+        let setup = Setup {
+            slots: self.connections,
+            arena: Arc::clone(&arena.bytes),
+            addresses: vec!["127.0.0.1:80".parse().unwrap(); self.addresses as usize],
+            tcp_congestion: None,
+            recv_buffer_bytes: 4096,
+            recv_buffers: 16,
+            send_buffers: 0,
+            send_buffer_bytes: 0,
+            spin: Spin::NEVER,
+            keeps_deadline: false,
+            linger_ns: 0,
+        };
+        let shape =
+            Shape::new(&request, &arena, self.depth, self.timeout_ns, 2 * SECOND, self.addresses);
+        let task = Task {
+            connections: self.connections,
+            connection_first: 0,
+            addresses: self.addresses,
+            requests: self.requests,
+            pace: self.pace.clone(),
+            duration_ns: self.duration_ns,
+            warmup_ns: self.warmup_ns,
+            drain_ns: SECOND,
+            opening_ns: 2 * SECOND,
+            shape,
+            seed: self.model.seed,
+        };
+        let (writer, mut reader) = interval_queue(3600 * SECOND);
+        let sim = Sim::new(setup, self.model.clone());
+        let recorder = match &self.pace {
+            Some(_) => Recorder::paced(writer),
+            None => Recorder::new(writer),
+        };
+        let worker = Worker::new(sim, task, recorder, CpuTime::default);
+        let control = Control::default();
+        control.start_at(0);
+        let (outcome, sim) = worker.run(&control);
+        let mut seconds: Vec<Second> = Vec::new();
+        while let Some(interval) = reader.pop() {
+            seconds.push(Second {
+                inflight_start: interval.inflight_start,
+                inflight_end: interval.inflight_end,
+                backlog_start: interval.backlog_start,
+                backlog_end: interval.backlog_end,
+                flow: interval.flow,
+                ..Second::default()
+            });
+        }
+        let record = &outcome.record;
+        let server = Some(sim.server().requests);
+        for check in check(record, std::slice::from_ref(record), &seconds, self.connections, server)
+        {
+            // Scripted peers do not count requests, so only the model server judges I6.
+            let judged = check.identity != Identity::I6 || self.model.listeners.is_empty();
+            assert!(check.holds != Some(false) || !judged, "{check:?}");
+        }
+        assert!(outcome.broke.is_none());
+        assert_eq!(sim.leases_out(), 0, "every lease came back");
+        assert_eq!(sim.open_slots(), 0, "every socket was closed");
+        (outcome, sim)
+    }
+}
+
+fn completed(outcome: &Outcome) -> u64 {
+    outcome.record.whole().completed
+}
+
+fn failed(outcome: &Outcome, cause: Failure) -> u64 {
+    outcome.record.whole().failed.count(cause)
+}
+
+#[test]
+fn exactly_n_requests_are_started_and_all_are_answered() {
+    for (connections, depth) in [(1, 1), (3, 1), (4, 16), (64, 7)] {
+        let mut run = Run::answering(OK);
+        (run.connections, run.depth, run.requests) = (connections, depth, Some(1000));
+        let (outcome, sim) = run.run();
+        assert_eq!(completed(&outcome), 1000);
+        assert_eq!(sim.server().requests, 1000);
+        assert_eq!(outcome.record.latency.len(), 1000);
+        assert_eq!(outcome.open_at_start, connections);
+    }
+}
+
+#[test]
+fn one_connection_sees_exactly_the_round_trip_and_the_service_time() {
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(3 * MS);
+    (run.connections, run.requests) = (1, Some(100));
+    let (outcome, _) = run.run();
+    let expected_ns = 2 * run.model.one_way_ns + 3 * MS;
+    let latency = &outcome.record.latency;
+    assert!(latency.min() >= expected_ns, "{} < {expected_ns}", latency.min());
+    assert!(latency.max() <= expected_ns + 10 * run.model.turn_cost_ns, "{}", latency.max());
+}
+
+#[test]
+fn pipelined_answers_each_have_their_own_latency() {
+    // A server that takes 10 ms each answers a batch of four after 10, 20, 30 and 40 ms.
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(10 * MS);
+    (run.connections, run.depth, run.requests) = (1, 4, Some(4));
+    let (outcome, _) = run.run();
+    let slack_ns = MS / 10;
+    for (q, ms) in [(0.25, 10), (0.5, 20), (0.75, 30), (1.0, 40)] {
+        let latency_ns = outcome.record.latency.quantile(q);
+        let least_ns = ms * MS - ms * MS / 1000;
+        assert!(latency_ns >= least_ns && latency_ns <= ms * MS + slack_ns, "{q}: {latency_ns}");
+    }
+}
+
+#[test]
+fn the_window_is_as_long_as_asked_and_counts_what_arrives_inside_it() {
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(MS);
+    (run.requests, run.duration_ns, run.warmup_ns) = (None, Some(SECOND), SECOND / 2);
+    let (outcome, _) = run.run();
+    assert_eq!(outcome.window_end_ns - outcome.window_start_ns, SECOND);
+    let window = outcome.record.phase(Phase::Window);
+    let per_connection = SECOND / (MS + 2 * run.model.one_way_ns);
+    let expected = u64::from(run.connections) * per_connection;
+    assert!(window.completed.abs_diff(expected) <= expected / 100, "{}", window.completed);
+    assert!(outcome.record.phase(Phase::Warmup).completed > 0);
+    assert_eq!(outcome.record.phase(Phase::Drain).started, 0);
+    assert_eq!(outcome.record.phase(Phase::Drain).completed, u64::from(run.connections));
+}
+
+#[test]
+fn the_turn_that_crosses_into_the_window_belongs_to_it() {
+    // A server that is always ready: some turn always crosses the boundary with answers in hand.
+    for warmup_ns in [SECOND / 100, SECOND / 100 + 1, SECOND / 100 + 777] {
+        for depth in [1, 16] {
+            let mut run = Run::answering(OK);
+            (run.connections, run.depth, run.warmup_ns) = (16, depth, warmup_ns);
+            (run.requests, run.duration_ns) = (None, Some(SECOND / 100));
+            let (outcome, _) = run.run();
+            let window = outcome.record.phase(Phase::Window);
+            assert_eq!(outcome.record.latency.len(), window.started);
+            assert!(outcome.record.phase(Phase::Warmup).completed > 100);
+        }
+    }
+}
+
+#[test]
+fn a_full_queue_delays_receives_but_forgets_none() {
+    let mut run = Run::answering(OK);
+    run.model.ending = Ending::AfterAnswers { answers: 3, leftover: Leftover::Swallow };
+    run.model.queue_ops = 8;
+    run.model.faults.stream_ends_ppm = 300_000;
+    run.model.faults.no_buffers_ppm = 300_000;
+    run.model.faults.recv_split_ppm = 500_000;
+    (run.connections, run.requests) = (64, Some(3000));
+    let (outcome, _) = run.run();
+    assert_eq!(failed(&outcome, Failure::Timeout), 0);
+    assert_eq!(outcome.record.inflight_end, 0);
+    assert_eq!(completed(&outcome) + outcome.record.whole().failed.total(), 3000);
+}
+
+#[test]
+fn an_answer_that_never_comes_is_a_timeout_and_the_connection_is_replaced() {
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(5 * SECOND);
+    (run.requests, run.connections, run.timeout_ns) = (Some(3), 1, 100 * MS);
+    run.depth = 2;
+    let (outcome, _) = run.run();
+    assert_eq!(failed(&outcome, Failure::Timeout), 2);
+    assert_eq!(failed(&outcome, Failure::CutOff), 1);
+    assert_eq!(outcome.record.connections.errored, 2);
+}
+
+#[test]
+fn requests_unresolved_after_the_drain_are_counted_as_such() {
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(60 * SECOND);
+    (run.requests, run.duration_ns, run.timeout_ns) = (None, Some(SECOND), 100 * SECOND);
+    let (outcome, _) = run.run();
+    assert_eq!((outcome.record.inflight_end, completed(&outcome)), (4, 0));
+    assert!(outcome.record.unanswered.min() >= 2 * SECOND - MS);
+}
+
+#[test]
+fn a_server_that_closes_after_k_answers_cuts_off_the_pipelined_rest() {
+    let mut run = Run::answering(OK);
+    run.model.ending = Ending::AfterAnswers { answers: 10, leftover: Leftover::Swallow };
+    (run.connections, run.depth, run.requests) = (2, 4, Some(1000));
+    let (outcome, sim) = run.run();
+    assert_eq!(completed(&outcome), sim.server().answers);
+    assert!(failed(&outcome, Failure::CutOff) > 0);
+    assert_eq!(failed(&outcome, Failure::Reset), 0);
+    assert!(outcome.record.connections.closed_by_peer > 10);
+    assert!(completed(&outcome) + outcome.record.whole().failed.total() == 1000);
+}
+
+#[test]
+fn an_announced_close_costs_no_request() {
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    let mut run = Run::answering(answer);
+    run.model.ending = Ending::AfterAnswers { answers: 1, leftover: Leftover::Reset };
+    let (outcome, sim) = run.run();
+    assert_eq!((completed(&outcome), sim.server().requests), (400, 400));
+    let connections = &outcome.record.connections;
+    assert!(connections.closed_by_peer >= 396, "the peer goes first: {connections:?}");
+    assert_eq!(connections.attempts, connections.established + connections.connecting_end);
+}
+
+#[test]
+fn an_announced_close_that_does_not_come_is_ours() {
+    let answer = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+    let (outcome, _) = Run::answering(answer).run();
+    assert_eq!(completed(&outcome), 400);
+    assert!(outcome.record.connections.closed_by_us >= 396);
+}
+
+#[test]
+fn a_reset_ends_the_oldest_request_and_cuts_off_the_others() {
+    let mut run = Run::answering(OK);
+    run.model.ending = Ending::CutAnswer { answers: 0, bytes: 0, reset: true };
+    (run.connections, run.depth, run.requests) = (1, 4, Some(8));
+    let (outcome, _) = run.run();
+    assert_eq!((failed(&outcome, Failure::Reset), failed(&outcome, Failure::CutOff)), (2, 6));
+}
+
+#[test]
+fn a_close_before_any_answer_is_eof_and_one_inside_the_body_is_eof_body() {
+    for (bytes, cause) in [(0, Failure::Eof), (10, Failure::Eof), (41, Failure::EofBody)] {
+        let mut run = Run::answering(OK);
+        run.model.ending = Ending::CutAnswer { answers: 0, bytes, reset: false };
+        (run.connections, run.requests) = (1, Some(5));
+        let (outcome, _) = run.run();
+        assert_eq!(failed(&outcome, cause), 5, "{cause:?} after {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_kept_connection_that_ends_as_the_next_request_leaves_is_stale() {
+    let mut run = Run::answering(OK);
+    run.model.ending = Ending::AfterAnswers { answers: 1, leftover: Leftover::Swallow };
+    (run.connections, run.requests) = (1, Some(100));
+    let (outcome, sim) = run.run();
+    assert_eq!(completed(&outcome), sim.server().answers);
+    assert_eq!(failed(&outcome, Failure::Stale), 50);
+}
+
+#[test]
+fn a_broken_answer_is_counted_and_its_connection_given_up() {
+    let mut run = Run::answering("HTTP/1.1 2OO OK\r\n\r\n");
+    (run.connections, run.depth, run.requests) = (1, 2, Some(6));
+    let (outcome, _) = run.run();
+    assert_eq!((failed(&outcome, Failure::Parse), failed(&outcome, Failure::CutOff)), (3, 3));
+}
+
+#[test]
+fn large_bodies_are_discarded_to_the_byte_and_small_ones_in_between_too() {
+    let large = |bytes: u64| Answer {
+        bytes: format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes(),
+        fill_bytes: bytes,
+    };
+    let small = Answer::from(OK.as_bytes().to_vec());
+    for depth in [1, 5] {
+        let mut run = Run::answering(OK);
+        run.model.answers = vec![large(1 << 20), small.clone(), large(65_536), large(20_000)];
+        run.model.answers.extend(std::iter::repeat_n(small.clone(), 20));
+        (run.connections, run.depth, run.requests) = (3, depth, Some(720));
+        let (outcome, sim) = run.run();
+        assert_eq!(completed(&outcome), 720);
+        assert_eq!(outcome.record.whole().bytes_in, sim.server().bytes_out);
+        let per_round = (1 << 20) + 65_536 + 20_000 + 21 * 5;
+        assert_eq!(outcome.record.bytes.body, 30 * per_round);
+    }
+}
+
+#[test]
+fn a_body_of_ten_gibibytes_is_counted_exactly() {
+    let bytes = 10_u64 << 30;
+    let mut run = Run::answering(OK);
+    run.model.answers = vec![Answer {
+        bytes: format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes(),
+        fill_bytes: bytes,
+    }];
+    run.model.send_window_bytes = 64 << 20;
+    (run.connections, run.requests, run.timeout_ns) = (1, Some(2), 3600 * SECOND);
+    run.duration_ns = None;
+    let (outcome, _) = run.run();
+    assert_eq!((completed(&outcome), outcome.record.bytes.body), (2, 2 * bytes));
+}
+
+#[test]
+fn a_close_delimited_answer_ends_with_its_connection() {
+    let mut run = Run::answering("HTTP/1.1 200 OK\r\n\r\nhello");
+    run.model.ending = Ending::AfterAnswers { answers: 1, leftover: Leftover::Swallow };
+    let (outcome, _) = run.run();
+    assert_eq!(completed(&outcome), 400);
+    assert_eq!(outcome.record.bytes.body, 2000);
+}
+
+#[test]
+fn head_answers_have_no_body_and_large_requests_are_sent_whole() {
+    let mut run = Run::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n");
+    run.method = "HEAD";
+    assert_eq!(completed(&run.run().0), 400);
+    let mut run = Run::answering(OK);
+    (run.method, run.body, run.depth) = ("POST", Some(vec![b'x'; 300_000]), 3);
+    let (outcome, sim) = run.run();
+    assert_eq!((completed(&outcome), sim.server().requests), (400, 400));
+}
+
+#[test]
+fn a_target_that_refuses_is_retried_with_growing_pauses_and_all_come_back() {
+    let mut run = Run::answering(OK);
+    run.model.listeners = vec![Listener::RefuseUntil(5 * SECOND)];
+    run.model.service = Service::Constant(20 * MS);
+    (run.connections, run.requests, run.duration_ns) = (100, None, Some(8 * SECOND));
+    let (outcome, _) = run.run();
+    let connections = &outcome.record.connections;
+    // 1, 2, 4 … 512 ms and then once a second: about 15 attempts in 5 s.
+    let refused = connections.failed.count(ConnectFailure::Refused);
+    assert!((1000..=2500).contains(&refused), "{refused}");
+    assert_eq!((outcome.open_at_start, outcome.open_max), (0, 100));
+    assert_eq!(connections.open_end, 100);
+}
+
+#[test]
+fn connections_are_spread_evenly_and_go_on_where_nobody_listens() {
+    let mut run = Run::answering(OK);
+    run.model.listeners = vec![Listener::Serve, Listener::Refuse];
+    (run.connections, run.addresses) = (10, 2);
+    let (outcome, _) = run.run();
+    assert_eq!((outcome.open_at_start, completed(&outcome)), (10, 400));
+    // Half of them met the address where nobody listens, and went on to the other.
+    assert_eq!(outcome.record.connections.failed.count(ConnectFailure::Refused), 5);
+}
+
+#[test]
+fn an_attempt_without_an_answer_is_given_up_in_time() {
+    let mut run = Run::answering(OK);
+    run.model.listeners = vec![Listener::Blackhole];
+    (run.requests, run.duration_ns) = (None, Some(SECOND));
+    let (outcome, _) = run.run();
+    assert!(outcome.record.connections.failed.count(ConnectFailure::Timeout) >= 4);
+    assert!(outcome.window_end_ns <= 4 * SECOND, "{}", outcome.window_end_ns);
+}
+
+#[test]
+fn bytes_nobody_asked_for_are_stray_and_end_the_connection() {
+    let twice = format!("{OK}{OK}");
+    let mut run = Run::against(Model::scripted(vec![Listener::Script(vec![
+        Step::Read(27),
+        Step::Write(twice.into_bytes()),
+    ])]));
+    (run.connections, run.requests) = (1, Some(10));
+    let (outcome, _) = run.run();
+    assert_eq!(completed(&outcome), 10);
+    assert_eq!(outcome.record.bytes.stray, 10 * OK.len() as u64);
+    assert_eq!(outcome.record.notices.unsolicited, 10);
+}
+
+#[test]
+fn no_seed_breaks_an_identity_whatever_goes_wrong() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let mut run = Run::answering(OK);
+        run.model.seed = seed;
+        run.model.faults = Faults::swarm(&mut rng);
+        run.model.ending = match rng.below(5) {
+            0 => Ending::AfterAnswers {
+                answers: 1 + rng.below(20) as u32,
+                leftover: Leftover::Reset,
+            },
+            1 => Ending::ResetAfterAnswers(1 + rng.below(20) as u32),
+            2 => Ending::CutAnswer {
+                answers: rng.below(9) as u32,
+                bytes: rng.below(45),
+                reset: rng.below(2) == 0,
+            },
+            _ => Ending::Never,
+        };
+        run.model.service = Service::Exponential { mean_ns: 1 + rng.below(2 * MS) };
+        if rng.below(2) == 0 {
+            let bytes = rng.below(200_000);
+            run.model.answers.push(Answer {
+                bytes: format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n").into_bytes(),
+                fill_bytes: bytes,
+            });
+        }
+        run.connections = 1 + rng.below(9) as u32;
+        run.depth = 1 + rng.below(9) as u32;
+        run.timeout_ns = (1 + rng.below(50)) * MS;
+        (run.requests, run.duration_ns) = (Some(1 + rng.below(500)), Some(SECOND));
+        let (outcome, sim) = run.run();
+        assert!(completed(&outcome) <= sim.server().requests, "seed {seed}");
+        if seed % 16 == 0 {
+            let (again, _) = run.run();
+            assert_eq!(outcome.record, again.record, "seed {seed} is not the same twice");
+        }
+    }
+}

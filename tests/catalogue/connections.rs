@@ -1,0 +1,104 @@
+//! Family D: how connections end and stall.
+
+use super::{Case, Delivery, GOOD, Step, chunked, ok};
+
+/// A head, a body with a length and one in chunks, trailers: something of everything.
+fn varied() -> String {
+    let first = ok("X: y\r\n z\r\nContent-Length: 11\r\n", "hello world");
+    let second = chunked("b;x=\"y\"\r\nhello world\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n");
+    format!("{first}HTTP/1.1 100 \r\n\r\n{second}")
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let drip = |bytes: &str| {
+        let pieces = bytes.bytes().map(|byte| [Step::Pause(10), Step::Send(vec![byte])]);
+        pieces.flatten().collect::<Vec<_>>()
+    };
+    let half_open = ok("Content-Length: 5\r\n", "he");
+    let mut all = vec![
+        Case::new("D5", "alone", "", "eof").then([Step::Fin]),
+        Case::new("D5", "inside the head", "HTTP/1.1 200 OK\r\nContent-", "eof").then([Step::Fin]),
+        Case::new("D6", "at once", "", "reset").then([Step::Rst]),
+        Case::new("D6", "inside the head", "HTTP/1.1 200 OK\r\nContent-", "reset")
+            .then([Step::Gap, Step::Rst]),
+        Case::new("D6", "inside the body", &half_open, "reset body=2").then([Step::Gap, Step::Rst]),
+        Case::new("D7", "right after", GOOD, "200 body=2").then([Step::Gap, Step::Fin]),
+        Case::new("D9", "no answer", "", "timeout").times_out(),
+        Case::new("D9", "no answer to four", "", "timeout cut_off*3").depth(4).times_out(),
+        Case::new("D9", "inside the head", "HTTP/1.1 200 OK\r\nContent-", "timeout").times_out(),
+        Case::new("D9", "inside the body", &half_open, "timeout body=2").times_out(),
+        Case::new(
+            "D9",
+            "inside a large body",
+            ok("Content-Length: 1000000\r\n", ""),
+            "timeout body=500000",
+        )
+        .then([Step::Fill(500_000)])
+        .times_out(),
+        Case::new("D10", "a whole answer", "", "200")
+            .then(drip("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n")),
+        Case::new("D10", "too slow", "", "timeout").then(drip(&GOOD[..37])).times_out(),
+        Case::new(
+            "D12",
+            "a length",
+            ok("Content-Length: 100000000000\r\n", ""),
+            "timeout body=20480",
+        )
+        .then((0..20).flat_map(|_| [Step::Fill(1024), Step::Pause(5)]))
+        .times_out(),
+        Case::new("D12", "no length", ok("", ""), "timeout body=20480")
+            .then((0..20).flat_map(|_| [Step::Fill(1024), Step::Pause(5)]))
+            .times_out(),
+        Case::new("D13", "a length", GOOD, "200 body=2").then([Step::Fin]),
+        Case::new("D13", "four answers", GOOD.repeat(4), "200*4 body=8").depth(4).then([Step::Fin]),
+        Case::new("D13", "chunked", chunked("2\r\nok\r\n0\r\n\r\n"), "200 body=2")
+            .then([Step::Fin]),
+    ];
+    for piece_bytes in 1..=64 {
+        let case = Case::new(
+            "D11",
+            &format!("pieces of {piece_bytes}"),
+            varied(),
+            "200*2 body=23 interim",
+        )
+        .depth(2);
+        let steps = case.delivered(Delivery::Pieces(piece_bytes));
+        all.push(Case { steps, ..case });
+    }
+    all
+}
+
+pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("D1", "a process of its own: tests/faults_connections.rs"),
+        ("D2", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D3",
+            "tests/hostile.rs: `an_attempt_that_is_dropped_ends_in_time`; in `sim`: `Listener::Blackhole`",
+        ),
+        ("D4", "tests/hostile.rs: `an_attempt_that_is_repeated_delays_no_request`"),
+        (
+            "D6",
+            "as it is accepted: tests/hostile.rs: `a_connection_reset_as_it_is_accepted_is_replaced`",
+        ),
+        ("D12", "really endless: tests/hostile.rs: `an_answer_without_an_end_ends_with_the_run`"),
+        ("D8", "a process of its own: tests/faults_connections.rs"),
+        ("D14", "a process of its own: tests/faults_connections.rs"),
+        ("D15", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D16",
+            "`sim` has a listener that is unreachable; on loopback nothing is, and no other \
+             network may be touched: the causes by error number are tested in `sys`",
+        ),
+        (
+            "D17",
+            "src/worker/tests/catalogue.rs: `late_completions_of_earlier_connections_are_dropped`",
+        ),
+        ("D18", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D19",
+            "needs raw sockets or minutes of silence; the kernel reports both as an error of the \
+             receive, as the resets of B22, C4 and D6 do",
+        ),
+    ]
+}

@@ -1,0 +1,158 @@
+//! The same numbers on epoll, and hosts that deny io_uring.
+//!
+//! The black-box tests of counts, of bytes on the wire and of rates run here once more, on epoll:
+//! `support::wring` adds the flag when it is compiled below this file.
+#![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
+#![expect(clippy::duplicate_mod, reason = "each of the files below has the support it has alone")]
+
+#[path = "counts.rs"]
+mod counts;
+#[path = "rate.rs"]
+mod rate;
+mod support;
+#[path = "wire.rs"]
+mod wire;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use support::denied::{by_memlock, by_seccomp, program_by_seccomp};
+use support::serve::Serve;
+use support::{Folder, assert_identities_hold, number, report_of, run, said, wring};
+
+const RUN_MAX: Duration = Duration::from_secs(30);
+const EPERM: i32 = 1;
+const ENOSYS: i32 = 38;
+
+fn backend(report: &Value) -> &str {
+    report["manifest"]["backend"].as_str().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Runs `command` on `line` against a server of its own; the server's count must be wring's.
+fn counted(mut command: Command, line: &[&str]) -> (Value, String) {
+    let serve = Serve::start(&[]);
+    let output = run(command.arg(serve.url()).args(["-n", "5003", "--json"]).args(line), RUN_MAX);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = report_of(&output);
+    assert_identities_hold(&report);
+    assert_eq!(number(&report, "/requests/completed"), 5003);
+    assert_eq!(number(&serve.into_counts(), "/requests"), 5003);
+    (report, stderr(&output))
+}
+
+/// What was denied is told once on stderr, with what to change, and in the report.
+fn assert_falls_back(make: impl Fn() -> Option<Command>, cause: &str, advice: &str) {
+    for line in [&["-c", "64", "-p", "16"][..], &["-c", "3", "-t", "2"]] {
+        let Some(command) = make() else { return };
+        let (report, stderr) = counted(command, line);
+        assert!(backend(&report).starts_with("epoll "), "{}", backend(&report));
+        for word in [cause, advice, "epoll is used instead"] {
+            assert!(stderr.contains(word), "no '{word}' in: {stderr}");
+        }
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        let notes = report["asked"]["notes"].to_string();
+        assert!(notes.contains(cause), "{notes}");
+    }
+}
+
+/// The same reason refuses a run that insists, before the target sees anything of it.
+fn assert_refuses(mut command: Command, cause: &str, advice: &str) {
+    let serve = Serve::start(&[]);
+    let output = run(command.args([&*serve.url(), "-d", "5s", "--engine", "uring"]), RUN_MAX);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(output.stdout.is_empty(), "{}", said(&output));
+    let stderr = stderr(&output);
+    assert!(stderr.contains(cause) && stderr.contains(advice), "{stderr}");
+    assert!(!stderr.contains("epoll is used"), "{stderr}");
+    assert_eq!(number(&serve.into_counts(), "/connections"), 0);
+}
+
+#[test]
+fn the_report_names_the_engine_that_was_asked_for() {
+    let serve = Serve::start(&["--engine", "epoll"]);
+    for threads in ["1", "2"] {
+        let line = [&*serve.url(), "-c", "8", "-t", threads, "-n", "100", "--json"];
+        let output = wring(&[&line[..], &["--engine", "epoll"]].concat(), RUN_MAX);
+        assert!(backend(&report_of(&output)).starts_with("epoll "), "{}", said(&output));
+        assert_eq!(stderr(&output), "");
+    }
+}
+
+#[test]
+fn behind_a_seccomp_filter_epoll_measures_and_the_filter_is_named() {
+    for errno in [EPERM, ENOSYS] {
+        assert_falls_back(|| by_seccomp(errno), "seccomp", "io_uring_setup");
+        let Some(command) = by_seccomp(errno) else { return };
+        assert_refuses(command, "seccomp", "io_uring_setup");
+    }
+}
+
+#[test]
+fn without_memory_to_lock_epoll_measures_and_the_limit_is_named() {
+    let Some(command) = by_memlock() else { return };
+    let (report, _) = counted(command, &[]);
+    // Kernels differ in what of a ring they count against the limit.
+    if backend(&report).starts_with("uring ") {
+        return;
+    }
+    assert_falls_back(by_memlock, "locked memory", "ulimit -l");
+    assert_refuses(by_memlock().unwrap(), "locked memory", "ulimit -l");
+}
+
+#[test]
+fn the_server_falls_back_too_and_refuses_the_engines_it_cannot_run() {
+    for timing in [&[][..], &["--delay", "exp:1ms"]] {
+        let Some(mut command) = by_seccomp(EPERM) else { return };
+        let command = command.args(["serve", "--listen", "127.0.0.1:0"]).args(timing);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let note = lines.next().unwrap().unwrap();
+        assert!(note.contains("seccomp") && note.contains("epoll is used instead"), "{note}");
+        let listening = lines.next().unwrap().unwrap();
+        let url = listening.strip_prefix("wring: listening on ").unwrap();
+        let output = wring(&[url, "-n", "503", "-c", "10", "--json"], RUN_MAX);
+        let _ = Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(number(&report_of(&output), "/requests/completed"), 503);
+    }
+    for engine in ["uring", "tokio-uring"] {
+        let Some(mut command) = by_seccomp(EPERM) else { return };
+        let line = ["serve", "--listen", "127.0.0.1:0", "--engine", engine];
+        let output = run(command.args(line), RUN_MAX);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(stderr(&output).contains("seccomp"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn the_selftest_falls_back_on_both_sides_and_says_so_once() {
+    let Some(mut command) = by_seccomp(EPERM) else { return };
+    let output = run(command.args(["selftest", "-d", "200ms", "--json"]), RUN_MAX);
+    assert!(output.status.success(), "{}", said(&output));
+    let report = report_of(&output);
+    assert_identities_hold(&report);
+    assert!(backend(&report).starts_with("epoll "), "{}", backend(&report));
+    assert_eq!(stderr(&output).matches("seccomp").count(), 1, "{}", said(&output));
+}
+
+#[test]
+fn under_the_name_wrk_the_fallback_is_a_line_on_stderr_only() {
+    let serve = Serve::start(&[]);
+    let folder = Folder::new();
+    let name = folder.path().join("wrk");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_wring"), &name).unwrap();
+    let Some(mut command) = program_by_seccomp(EPERM, &name) else { return };
+    let line = ["-c", "2", "-t", "1", "-d", "1s", &serve.url()];
+    let output = run(command.args(line), RUN_MAX);
+    assert!(output.status.success(), "{}", said(&output));
+    let stdout = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(stdout.starts_with("Running ") && !stdout.contains("epoll"), "{}", said(&output));
+    assert!(stderr(&output).contains("epoll is used instead"), "{}", said(&output));
+}

@@ -1,0 +1,258 @@
+//! Where each case of the fault catalogue's families E, F, I, J and K is tested, and those that need
+//! the library instead of the process.
+//!
+//! The families of answers and of single connections are tested where answers are read. The other
+//! files `faults_*.rs` hold the cases that this table names.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use wring::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use wring::run::{self, RunError};
+use wring::sys::Signals;
+
+/// How many cases each family has.
+const FAMILIES: [(char, usize); 5] = [('E', 13), ('F', 8), ('I', 15), ('J', 10), ('K', 8)];
+
+/// Where a case is tested.
+enum Case {
+    /// By these, each a file and a function in it.
+    Tested(&'static [&'static str]),
+    /// Not here, and why.
+    Untested(&'static str),
+}
+
+use Case::{Tested, Untested};
+
+const E: [Case; 13] = [
+    Tested(&[
+        "tests/faults_time.rs::e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late",
+        "src/worker/tests/paced.rs::a_frozen_server_makes_half_of_the_requests_late_by_up_to_the_freeze",
+    ]),
+    // What is unfinished is a finding, told in words and by the verdict; the exit code stays 0.
+    Tested(&["tests/faults_time.rs::e2_a_server_stopped_until_after_the_end_leaves_nothing_out"]),
+    Tested(&[
+        "tests/rate.rs::a_target_that_cannot_keep_up_is_told_with_its_backlog",
+        "src/worker/tests/paced.rs::twice_the_capacity_makes_latency_grow_by_a_second_each_second",
+    ]),
+    Tested(&[
+        "src/worker/tests/paced.rs::one_stalled_connection_of_a_hundred_holds_up_one_request",
+    ]),
+    Tested(&[
+        "tests/faults_time.rs::e5_e6_an_answer_after_the_timeout_is_no_answer",
+        "tests/options.rs::pipelined_requests_time_out_once_and_the_rest_is_cut_off",
+    ]),
+    Tested(&["tests/faults_time.rs::e5_e6_an_answer_after_the_timeout_is_no_answer"]),
+    Tested(&[
+        "tests/rate.rs::a_rate_for_a_time_makes_exactly_their_product_due",
+        "src/schedule/tests.rs::exactly_the_rate_times_the_duration_is_due_however_it_is_dealt",
+    ]),
+    Tested(&["tests/faults_time.rs::e8_a_rate_that_nothing_reaches_is_told_and_costs_no_memory"]),
+    Tested(&["tests/faults_time.rs::e9_a_window_of_a_millisecond_and_one_of_a_day_are_measured"]),
+    Untested(
+        "setting the wall clock is setting the machine's; intervals come from one room's \
+              monotonic clock, which no such step reaches",
+    ),
+    Tested(&[
+        "tests/faults_process.rs::j8_a_tool_that_was_stopped_says_that_its_numbers_are_no_good",
+        "src/result/tests.rs::a_suspended_machine_measured_nothing",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_shows_its_wait_for_cpu",
+        "src/result/tests.rs::wrings_own_lag_makes_a_run_invalid_beyond_its_limit",
+    ]),
+    Tested(&["tests/rate.rs::stages_ask_for_the_area_below_them"]),
+];
+
+const F: [Case; 8] = [
+    Tested(&[
+        "tests/refusals.rs::a_name_without_an_address_is_told_in_time_with_the_cause",
+        "tests/faults_names.rs::f1_a_resolver_that_never_answers_or_fails_is_told_within_five_seconds",
+    ]),
+    Tested(&["tests/wire.rs::a_name_is_sent_as_typed_and_all_its_addresses_are_used_evenly"]),
+    Tested(&["tests/faults_names.rs::f3_a_dead_first_address_is_left_for_the_living_and_shown"]),
+    Tested(&[
+        "tests/wire.rs::an_ipv6_literal_keeps_its_brackets_in_the_host_field",
+        "tests/faults_names.rs::f4_an_address_with_a_scope_is_reached_and_the_scope_stays_here",
+    ]),
+    Untested("there is no flag that gives a name an address"),
+    Tested(&["tests/faults_names.rs::f6_a_name_that_changes_during_the_run_stays_what_it_was"]),
+    Tested(&["tests/faults_names.rs::f7_names_of_every_kind_end_in_an_answer_or_in_words"]),
+    Tested(&["tests/refusals.rs::a_url_that_is_none_is_refused_by_what_is_wrong_with_it"]),
+];
+
+const I: [Case; 15] = [
+    Tested(&[
+        "tests/refusals.rs::a_soft_descriptor_limit_is_raised_and_a_hard_one_told_with_the_number_needed",
+        "tests/faults_connections.rs::d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i2_without_locked_memory_it_runs_or_says_which_limit_to_raise",
+    ]),
+    Untested(
+        "denying io_uring needs a system call filter in front of the process: its tests are \
+              those of the other engine",
+    ),
+    Tested(&["tests/faults_process.rs::j8_many_short_stops_break_no_count"]),
+    Tested(&[
+        "src/io/contract/cases.rs::a_full_queue_gives_the_operation_back_and_nothing_is_lost",
+        "src/io/contract/cases.rs::more_events_than_room_come_later_and_none_is_lost",
+        "tests/faults_connections.rs::d18_thousands_of_connections_are_opened_in_time",
+    ]),
+    Tested(&["src/io/contract/cases.rs::without_free_buffers_a_stream_ends_and_nothing_is_lost"]),
+    Tested(&["src/io/contract/cases.rs::without_free_buffers_a_stream_ends_and_nothing_is_lost"]),
+    Tested(&[
+        "src/io/contract/cases.rs::cancelling_no_receive_has_no_effect",
+        "src/io/contract/cases.rs::a_cancelled_stream_ends_and_the_connection_still_works",
+    ]),
+    Tested(&[
+        "src/io/contract/cases.rs::a_large_send_completes_only_when_all_of_it_is_taken",
+        "src/io/contract/cases.rs::a_stream_gives_every_byte_in_order_and_ends_with_the_fin",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i10_in_64_mebibytes_thousands_of_connections_run_or_are_refused",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i11_cpus_may_have_holes_and_change_during_the_run",
+        "tests/options.rs::a_single_cpu_is_shared_and_it_is_said",
+        "tests/options.rs::more_threads_than_connections_are_fewer_and_it_is_said",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_shows_its_wait_for_cpu",
+    ]),
+    Tested(&[
+        "tests/faults_limits.rs::i13_a_thread_that_cannot_be_started_is_told_and_nothing_hangs",
+    ]),
+    Tested(&[
+        "tests/faults_process.rs::i14_terminals_of_every_kind_get_a_report",
+        "tests/faults_process.rs::i14_without_proc_sys_home_and_a_writable_root_a_run_is_measured",
+        "src/sys/host.rs::a_machine_without_proc_and_sys_has_no_facts_and_no_failure",
+    ]),
+    Untested("one machine has one architecture, one page size and one C library"),
+];
+
+const J: [Case; 10] = [
+    Tested(&[
+        "tests/signals.rs::an_interrupted_run_reports_all_it_measured",
+        "tests/signals.rs::a_terminated_run_reports_all_it_measured",
+    ]),
+    Tested(&[
+        "tests/signals.rs::a_second_signal_ends_a_long_drain_at_once",
+        "tests/faults_process.rs::j2_signals_of_different_kinds_count_together",
+    ]),
+    Tested(&["tests/faults_process.rs::j3_a_hangup_ends_a_run_as_a_termination_does"]),
+    Tested(&[
+        "tests/outputs.rs::a_reader_that_has_gone_away_costs_no_file",
+        "tests/outputs.rs::a_head_behind_the_pipe_sees_its_line_and_nobody_complains",
+        "tests/faults_process.rs::j4_a_terminal_that_is_gone_costs_no_file",
+    ]),
+    Tested(&[
+        "tests/refusals.rs::a_report_that_cannot_be_written_is_told_before_the_load",
+        "tests/outputs.rs::a_full_disk_is_told_and_costs_the_other_outputs_nothing",
+        "tests/outputs.rs::a_full_disk_behind_stdout_is_told",
+        "tests/faults_process.rs::j5_a_disk_that_fills_up_leaves_no_broken_file",
+        "tests/faults_process.rs::j5_a_folder_that_goes_away_during_the_run_is_told_and_the_report_is_printed",
+    ]),
+    Tested(&["tests/faults_process.rs::j6_pipes_that_nobody_reads_stop_no_worker"]),
+    // Without one worker's counts no identity can hold, so there is no report of the others.
+    Tested(&["tests/faults.rs::j7_a_worker_that_panics_ends_the_run_of_the_others_in_time"]),
+    Tested(&[
+        "tests/faults_process.rs::j8_a_tool_that_was_stopped_says_that_its_numbers_are_no_good",
+        "tests/faults_process.rs::j8_many_short_stops_break_no_count",
+    ]),
+    Tested(&["tests/faults_process.rs::j9_a_closed_standard_input_is_no_input"]),
+    Untested(
+        "a day is longer than a test may take; what grows over hours is for a long run by hand",
+    ),
+];
+
+const K: [Case; 8] = [
+    Tested(&[
+        "tests/refusals.rs::a_url_that_is_none_is_refused_by_what_is_wrong_with_it",
+        "tests/refusals.rs::a_request_that_cannot_be_sent_is_refused",
+    ]),
+    Tested(&[
+        "tests/refusals.rs::a_number_that_makes_no_load_is_refused_by_its_value",
+        "tests/options.rs::fifteen_connections_on_two_threads_are_fifteen",
+        "tests/options.rs::more_threads_than_connections_are_fewer_and_it_is_said",
+    ]),
+    Tested(&[
+        "tests/refusals.rs::a_number_that_makes_no_load_is_refused_by_its_value",
+        "tests/options.rs::a_number_and_a_duration_end_with_whichever_comes_first",
+    ]),
+    Tested(&["tests/refusals.rs::a_schedule_that_sends_nothing_or_says_two_things_is_refused"]),
+    Tested(&[
+        "tests/faults_names.rs::k5_a_body_is_read_once_and_its_size_is_bounded",
+        "tests/refusals.rs::a_request_that_cannot_be_sent_is_refused",
+    ]),
+    Tested(&[
+        "tests/refusals.rs::a_request_that_cannot_be_sent_is_refused",
+        "tests/wire.rs::headers_keep_their_order_and_a_host_replaces_ours",
+    ]),
+    Untested("there are no scenarios: one request is sent over and over"),
+    Tested(&["tests/refusals.rs::flags_that_contradict_each_other_or_the_machine_are_refused"]),
+];
+
+#[test]
+fn every_case_of_the_catalogue_has_a_test_that_exists_or_a_reason() {
+    let all: [&[Case]; 5] = [&E, &F, &I, &J, &K];
+    for ((family, count), cases) in FAMILIES.into_iter().zip(all) {
+        assert_eq!(cases.len(), count, "{family}");
+        for (number, case) in cases.iter().enumerate() {
+            let name = format!("{family}{}", number + 1);
+            match case {
+                Tested(tests) => {
+                    assert!(!tests.is_empty(), "{name}");
+                    for test in *tests {
+                        assert!(exists(test), "{name}: there is no {test}");
+                    }
+                }
+                Untested(why) => assert!(why.len() > 20, "{name}: no reason"),
+            }
+        }
+    }
+}
+
+/// Whether the file has a function of that name.
+fn exists(test: &str) -> bool {
+    let Some((file, function)) = test.split_once("::") else { return false };
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file));
+    let is_it =
+        |rest: &str| rest.strip_prefix(function).is_some_and(|end| end.starts_with(['(', '<']));
+    text.is_ok_and(|text| text.split("fn ").any(is_it))
+}
+
+#[cfg_attr(not(debug_assertions), ignore = "nothing panics there")]
+#[test]
+fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut shares = plan::deal(4, None, 2, &[], 1);
+    // No plan that was lowered has it: counting its connections overflows, which panics in builds
+    // that check.
+    shares[1].connection_first = u32::MAX;
+    shares[1].connections = 2;
+    let plan = Plan {
+        request: Request::new("GET", "/", "x", &[], None).unwrap(),
+        addresses: vec![address],
+        connections: 4,
+        depth: 1,
+        pacing: None,
+        stop: StopAfter { duration_ns: Some(60_000_000_000), requests: None },
+        warmup_ns: 0,
+        drain_ns: 0,
+        timeout_ns: 60_000_000_000,
+        connect_timeout_ns: 60_000_000_000,
+        interval_ns: 1_000_000_000,
+        seed: 1,
+        tcp_congestion: None,
+        engine: EngineChoice::Auto,
+        shares,
+        provenance: Provenance::default(),
+    };
+    let began = Instant::now();
+    let result = run::measure(&plan, &Signals::default(), &mut |_| {}, &|| None);
+    assert_eq!(result.err(), Some(RunError::WorkerLost));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}

@@ -1,0 +1,286 @@
+//! Family D of the fault catalogue: servers that die, refuse, stall and close, from outside.
+
+mod support;
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::faults::{
+    OWN_NETWORK, RUN_MAX, State, assert_within, at, await_that, command, connections_to, cpu_time,
+    in_namespaces, is_root, on_every_engine, sound,
+};
+use support::scripted::{Script, Scripted};
+use support::serve::Serve;
+use support::{Folder, Port, Running, said};
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A port where nobody accepts: a queue of `backlog` that is filled by whoever comes first.
+fn never_accepting(backlog: i32) -> (socket2::Socket, SocketAddr) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let socket = socket.expect("a socket");
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).expect("loopback has a free port");
+    socket.listen(backlog).expect("it listens");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an IPv4 address");
+    (socket, address)
+}
+
+#[test]
+fn d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-c", "64", "-d", "3s", "--drain", "100ms"];
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        serve.kill();
+        // Past the first attempts, which follow each other quickly.
+        thread::sleep(Duration::from_millis(500));
+        let before = cpu_time(running.id());
+        thread::sleep(Duration::from_secs(1));
+        let busy = cpu_time(running.id()).saturating_sub(before);
+        assert!(busy <= Duration::from_millis(100), "{busy:?} of a second");
+        let report = sound(&running.finish(RUN_MAX), &[0]);
+        let refused = at(&report, "/connections/failures/refused");
+        // From 1 ms to 1 s in ten doublings, and one a second from there on.
+        assert!((64 * 5..64 * 16).contains(&refused), "{refused} attempts");
+        assert_eq!(at(&report, "/connections/open_min"), 0);
+        assert_eq!(at(&report, "/connections/open_end"), 0);
+    });
+}
+
+#[test]
+fn d2_a_server_killed_and_started_again_gets_all_its_connections_back() {
+    on_every_engine(|engine| {
+        let port = Port::reserve();
+        let address = port.address().to_string();
+        let serve = Serve::listen(&address, &[]);
+        let line = ["-c", "50", "-d", "0", "--interval", "100ms"];
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        serve.kill();
+        thread::sleep(Duration::from_millis(2200));
+        let serve = Serve::listen(&address, &[]);
+        // `scripts/faults-bars` holds it to a second and a half; this is for a busy machine. The
+        // question itself is a connection.
+        let asked = std::cell::Cell::new(0);
+        await_that("full concurrency", Duration::from_secs(20), || {
+            thread::sleep(Duration::from_millis(50));
+            asked.set(asked.get() + 1);
+            serve.counts()["connections"].as_u64() >= Some(50 + asked.get())
+        });
+        running.signal("INT");
+        let report = sound(&running.finish(RUN_MAX), &[0]);
+        assert_eq!(at(&report, "/connections/open_end"), 50);
+        // While it dies, a server may let some in and drop them.
+        assert!((100..200).contains(&at(&report, "/connections/established")), "{report}");
+        assert_eq!(at(&report, "/requests/inflight_end"), 0);
+        let (second, all) =
+            (at(&serve.into_counts(), "/requests"), at(&report, "/requests/completed"));
+        assert!(second > 0 && second < all, "{second} of {all}");
+    });
+}
+
+#[test]
+fn d3_an_attempt_that_nobody_answers_times_out_by_its_name() {
+    on_every_engine(|engine| {
+        let (_held, address) = never_accepting(0);
+        // Fills the queue, so that every later SYN is dropped.
+        let first = std::net::TcpStream::connect(address).expect("the queue has one place");
+        let began = Instant::now();
+        let line = ["-c", "4", "-d", "10s", "--connect-timeout", "400ms"];
+        let output = Running::start(&mut command(engine, &format!("http://{address}/"), &line))
+            .finish(RUN_MAX);
+        assert_within(began, Duration::from_secs(3), "giving up");
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains(" timeout"), "{}", said(&output));
+        drop(first);
+    });
+}
+
+#[test]
+fn d4_with_a_full_backlog_the_rest_wait_to_connect_and_the_run_ends_in_time() {
+    on_every_engine(|engine| {
+        let (_held, address) = never_accepting(1);
+        let line = ["-c", "8", "-d", "500ms", "--drain", "200ms", "-T", "300ms"];
+        let began = Instant::now();
+        let url = format!("http://{address}/");
+        let report =
+            sound(&Running::start(&mut command(engine, &url, &line)).finish(RUN_MAX), &[3]);
+        // Opening, window, drain, and what is allowed beyond; then the start of a process.
+        assert_within(began, Duration::from_millis(300 + 500 + 200 + 1000 + 1000), "the run");
+        let open = at(&report, "/connections/open_at_start");
+        assert!((1..8).contains(&open), "{open} open");
+        assert!(at(&report, "/connections/failures/timeout") >= 8 - open, "{report}");
+        assert_eq!(at(&report, "/requests/completed"), 0);
+    });
+}
+
+#[test]
+fn d4_a_late_accept_shows_in_connecting_and_not_in_requests() {
+    on_every_engine(|engine| {
+        let (held, address) = never_accepting(1);
+        let url = format!("http://{address}/");
+        let line = ["-c", "8", "-n", "80", "--connect-timeout", "10s", "-v"];
+        let running = Running::start(&mut command(engine, &url, &line));
+        await_that("a full queue", Duration::from_secs(5), || {
+            connections_to(address, State::Established) >= 2
+        });
+        thread::sleep(Duration::from_millis(200));
+        let listener: std::net::TcpListener = held.into();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer_all(stream));
+            }
+        });
+        let report = sound(&running.finish(RUN_MAX), &[0]);
+        assert_eq!(at(&report, "/requests/completed"), 80);
+        // A dropped SYN is sent again after a second.
+        let opening_ns = at(&report, "/opening/length_ns");
+        assert!(opening_ns > 500_000_000, "{opening_ns}");
+        assert!(at(&report, "/latency/max_ns") < opening_ns / 2, "{}", report["latency"]);
+    });
+}
+
+/// Answers until the client closes.
+fn answer_all(mut stream: std::net::TcpStream) {
+    use std::io::{Read as _, Write as _};
+    let mut bytes = [0; 4096];
+    while let Ok(1..) = stream.read(&mut bytes) {
+        if stream.write_all(ANSWER).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing() {
+    on_every_engine(|engine| {
+        let script = Script::AnswerThenClose(ANSWER.to_vec(), Duration::from_millis(50));
+        let server = Scripted::start(script);
+        // Each connection idles most of the time, and is closed meanwhile.
+        let line = ["-R", "20", "-d", "2s", "-c", "2", "-t", "1", "--no-spin"];
+        let running = Running::start(&mut command(engine, &server.url(), &line));
+        server.await_requests();
+        thread::sleep(Duration::from_millis(300));
+        let before = cpu_time(running.id());
+        for _ in 0..10 {
+            let waiting = connections_to(server.address, State::CloseWait);
+            assert!(waiting <= 1, "{waiting} connections in CLOSE_WAIT");
+            thread::sleep(Duration::from_millis(100));
+        }
+        let busy = cpu_time(running.id()).saturating_sub(before);
+        assert!(busy <= Duration::from_millis(200), "{busy:?} of a second: it spins");
+        let report = sound(&running.finish(RUN_MAX), &[0, 4]);
+        assert_eq!(at(&report, "/requests/due"), 40);
+        let started = at(&report, "/requests/started");
+        // A request that leaves as the server closes is lost by nobody's fault.
+        let raced = ["stale", "eof", "reset", "send"]
+            .map(|cause| at(&report, &format!("/whole/failures/{cause}")));
+        let completed = at(&report, "/requests/completed");
+        assert_eq!(completed + raced.iter().sum::<u64>(), started, "{report}");
+        assert!(completed >= 20, "{report}");
+        let closed = at(&report, "/connections/closed_by_peer");
+        assert!(closed >= 10, "{closed} closed by the server");
+    });
+}
+
+#[test]
+fn d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurried() {
+    if !is_root("d14") {
+        return;
+    }
+    on_every_engine(|engine| {
+        let folder = Folder::new();
+        let log = folder.path().join("log");
+        let script = format!(
+            "{OWN_NETWORK}
+             echo 40000 40009 >/proc/sys/net/ipv4/ip_local_port_range
+             exec \"$0\" $url --engine \"$2\" --json -c 20 -d 1s"
+        );
+        let arguments = [log.to_str().expect("UTF-8"), engine];
+        let output =
+            Running::start(&mut in_namespaces(&["-n"], &script, &arguments)).finish(RUN_MAX);
+        let report = sound(&output, &[0]);
+        assert_eq!(at(&report, "/connections/open_at_start"), 10);
+        let local = at(&report, "/connections/failures/local");
+        // Ten connections of ten doublings; without pauses there would be thousands.
+        assert!((10..200).contains(&local), "{local} attempts");
+        assert_eq!(at(&report, "/connections/failures/refused"), 0);
+        let remarks = report["remarks"].to_string();
+        assert!(remarks.contains("ip_local_port_range"), "no advice in {remarks}");
+    });
+}
+
+#[test]
+fn d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&["--close-after", "50"]);
+        let line = ["-c", "16", "-d", "3s", "--interval", "100ms"];
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        limit_descriptors(running.id(), 12);
+        thread::sleep(Duration::from_millis(700));
+        limit_descriptors(running.id(), 1024);
+        let report = sound(&running.finish(RUN_MAX), &[0]);
+        assert!(at(&report, "/connections/failures/local") > 0, "{report}");
+        // Every connection came back; one or two are always between two answers' connections.
+        let (open, max) = (at(&report, "/connections/open_end"), 16);
+        assert!((max - 4..=max).contains(&open), "{report}");
+        let remarks = report["remarks"].to_string();
+        assert!(remarks.contains("ulimit -n"), "no advice in {remarks}");
+        // Work went on after the shortage.
+        let last = report["seconds"].as_array().expect("a series").iter().rev().nth(3);
+        assert!(last.is_some_and(|second| at(second, "/completed") > 0), "{report}");
+    });
+}
+
+/// Sets the soft limit alone: a hard limit that was lowered stays low without root.
+fn limit_descriptors(id: u32, soft: u32) {
+    let mut prlimit = std::process::Command::new("prlimit");
+    let status = prlimit.args([format!("--pid={id}"), format!("--nofile={soft}:")]).status();
+    assert!(status.is_ok_and(|status| status.success()), "prlimit fails");
+}
+
+#[test]
+fn d16_a_network_that_leads_nowhere_is_named() {
+    if !is_root("d16") {
+        return;
+    }
+    on_every_engine(|engine| {
+        for (setup, cause) in [
+            ("true", " unreachable\n  hint: is there a route"),
+            ("ip link set lo up; ip route add unreachable 10.9.9.0/24", " unreachable\n"),
+            (
+                "ip link set lo up; ip route add blackhole 10.9.9.0/24",
+                " local\n  hint: Invalid argument",
+            ),
+            (
+                "ip link set lo up; ip route add prohibit 10.9.9.0/24",
+                " local\n  hint: this machine forbids it",
+            ),
+        ] {
+            let script =
+                format!("{setup}; exec \"$0\" http://10.9.9.9:80/ --engine \"$1\" -c 4 -d 1s");
+            let output =
+                Running::start(&mut in_namespaces(&["-n"], &script, &[engine])).finish(RUN_MAX);
+            assert_eq!(output.status.code(), Some(3), "{setup}: {}", said(&output));
+            assert!(said(&output).contains(cause), "{setup}: {}", said(&output));
+        }
+    });
+}
+
+#[test]
+fn d18_thousands_of_connections_are_opened_in_time() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let began = Instant::now();
+        let line = ["-c", "4000", "-d", "500ms", "--connect-timeout", "10s"];
+        let report =
+            sound(&Running::start(&mut command(engine, &serve.url(), &line)).finish(RUN_MAX), &[0]);
+        assert_eq!(at(&report, "/connections/open_at_start"), 4000);
+        let opening = Duration::from_nanos(at(&report, "/opening/length_ns"));
+        assert_within(began, opening + Duration::from_secs(4), "the run after its opening");
+    });
+}

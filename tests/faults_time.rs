@@ -1,0 +1,193 @@
+//! Family E of the fault catalogue, and servers that take their time without end, from outside.
+
+mod support;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::Running;
+use support::faults::{
+    RUN_MAX, assert_within, at, command, on_every_engine, peak_resident_bytes, sound,
+};
+use support::scripted::{Script, Scripted};
+use support::serve::Serve;
+
+const MS: u64 = 1_000_000;
+/// The start and the end of a process on a busy machine, beyond what a run may take.
+const PROCESS: Duration = Duration::from_secs(1);
+
+#[test]
+fn e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-R", "200", "-d", "3s", "-c", "32", "-T", "10s"];
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        thread::sleep(Duration::from_millis(300));
+        serve.signal("STOP");
+        thread::sleep(Duration::from_secs(1));
+        serve.signal("CONT");
+        let report = sound(&running.finish(RUN_MAX), &[0, 4]);
+        assert_eq!(at(&report, "/requests/due"), 600);
+        assert_eq!(at(&report, "/requests/completed"), 600, "{report}");
+        // A third is late by up to a second, evenly. From the actual sends only the connections
+        // that had a request under way are: the rest had not left.
+        let corrected = |what: &str| at(&report, &format!("/latency/{what}"));
+        assert!(corrected("max_ns") >= 900 * MS, "{}", report["latency"]);
+        let p75 = corrected("p75_ns");
+        assert!((100 * MS..450 * MS).contains(&p75), "{}", report["latency"]);
+        let late = corrected("p90_ns");
+        assert!((500 * MS..900 * MS).contains(&late), "{late}: {}", report["latency"]);
+        let from_send = at(&report, "/service/p90_ns");
+        assert!(from_send < late / 2, "{from_send} is not less than {late}");
+    });
+}
+
+#[test]
+fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-R", "200", "-d", "1s", "--drain", "300ms", "-c", "8", "-T", "10s"];
+        let began = Instant::now();
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        thread::sleep(Duration::from_millis(200));
+        serve.signal("STOP");
+        let output = running.finish(RUN_MAX);
+        serve.signal("CONT");
+        assert_within(began, Duration::from_millis(1300 + 1000) + PROCESS, "the run");
+        let report = sound(&output, &[0, 4]);
+        assert_eq!(at(&report, "/requests/due"), 200);
+        assert_eq!(at(&report, "/requests/inflight_end"), 8, "{report}");
+        assert!(at(&report, "/requests/unsent_end") > 50, "{report}");
+        assert_ne!(report["verdict"]["kind"], "schedule kept", "{report}");
+    });
+}
+
+#[test]
+fn e5_e6_an_answer_after_the_timeout_is_no_answer() {
+    on_every_engine(|engine| {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
+        let server = Scripted::start(Script::AnswerLate(answer, Duration::from_millis(250)));
+        let line = ["-c", "4", "-n", "12", "-T", "100ms", "-d", "20s"];
+        let report = sound(
+            &Running::start(&mut command(engine, &server.url(), &line)).finish(RUN_MAX),
+            &[3],
+        );
+        assert_eq!(at(&report, "/requests/started"), 12);
+        assert_eq!(at(&report, "/whole/failures/timeout"), 12);
+        assert_eq!(at(&report, "/requests/completed"), 0);
+        assert_eq!(at(&report, "/connections/errored"), 12);
+        assert_eq!(server.requests(), 12);
+    });
+}
+
+#[test]
+fn e8_a_rate_that_nothing_reaches_is_told_and_costs_no_memory() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-R", "900M", "-d", "300ms", "-c", "4", "-t", "1"];
+        let began = Instant::now();
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        let mut peak = 0;
+        while let Some(bytes) = peak_resident_bytes(running.id()).filter(|_| !running.has_ended()) {
+            peak = peak.max(bytes);
+            thread::sleep(Duration::from_millis(5));
+        }
+        let report = sound(&running.finish(RUN_MAX), &[0, 4]);
+        assert_within(began, Duration::from_secs(10), "the run");
+        assert_eq!(at(&report, "/requests/due"), 270_000_000);
+        assert!(at(&report, "/requests/unsent_end") > 260_000_000, "{report}");
+        assert_ne!(report["verdict"]["kind"], "schedule kept");
+        assert!(peak < 200 << 20, "{peak} bytes");
+    });
+}
+
+#[test]
+fn e9_a_window_of_a_millisecond_and_one_of_a_day_are_measured() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let run = |line: &[&str]| Running::start(&mut command(engine, &serve.url(), line));
+        let report = sound(&run(&["-d", "1ms", "-c", "4"]).finish(RUN_MAX), &[0, 3, 4]);
+        assert_eq!(at(&report, "/window/length_ns"), MS);
+        let running = run(&["-d", "24h", "-c", "4"]);
+        thread::sleep(Duration::from_millis(500));
+        running.signal("INT");
+        let report = sound(&running.finish(RUN_MAX), &[130]);
+        assert!(at(&report, "/window/length_ns") > 10 * MS, "{report}");
+        assert_eq!(at(&report, "/asked/duration_ns"), 24 * 3600 * 1000 * MS);
+    });
+}
+
+const CONNECTIONS: u64 = 64;
+const PER_CONNECTION_BYTES_MAX: u64 = 128 << 10;
+
+/// A server that goes on for ever must not hold the run beyond its bound, nor fill its memory.
+fn check_endless(first: &[u8], piece: &[u8], pause_ms: u64, causes: &[&str]) {
+    on_every_engine(|engine| {
+        let silent = Scripted::start(Script::Silence);
+        let (start_bytes, _) = run_watched(engine, &silent, "100ms");
+        let pause = Duration::from_millis(pause_ms);
+        let server = Scripted::start(Script::Endless(first.to_vec(), piece.to_vec(), pause));
+        let began = Instant::now();
+        let (peak_bytes, report) = run_watched(engine, &server, "700ms");
+        assert_within(began, Duration::from_millis(900 + 1000) + PROCESS, "the run");
+        let more = peak_bytes.saturating_sub(start_bytes);
+        assert!(more <= CONNECTIONS * PER_CONNECTION_BYTES_MAX, "{more} above {start_bytes}");
+        let started = at(&report, "/requests/started");
+        let counted: u64 = causes.iter().map(|cause| at(&report, cause)).sum();
+        assert!(started >= CONNECTIONS, "{report}");
+        assert_eq!(counted, started, "{causes:?} in {report}");
+    });
+}
+
+/// The most memory that was resident in a run where nothing completes, and its report.
+fn run_watched(engine: &str, server: &Scripted, duration: &str) -> (u64, serde_json::Value) {
+    let connections = CONNECTIONS.to_string();
+    let line = ["-c", &connections, "-t", "1", "-d", duration, "--drain", "200ms", "-T", "5s"];
+    let running = Running::start(&mut command(engine, &server.url(), &line));
+    let mut peak = 0;
+    while let Some(bytes) = peak_resident_bytes(running.id()).filter(|_| !running.has_ended()) {
+        peak = peak.max(bytes);
+        thread::sleep(Duration::from_millis(2));
+    }
+    (peak, sound(&running.finish(RUN_MAX), &[3]))
+}
+
+const INFLIGHT: &str = "/requests/inflight_end";
+const LIMIT: &str = "/whole/failures/limit";
+
+#[test]
+fn a_server_that_answers_a_byte_every_ten_milliseconds_holds_nobody_up() {
+    check_endless(b"HTTP/1.1 200 OK\r\nA: ", b"b", 10, &[INFLIGHT]);
+}
+
+#[test]
+fn a_server_that_never_answers_holds_nobody_up() {
+    check_endless(b"", b"", 10, &[INFLIGHT]);
+}
+
+#[test]
+fn an_endless_head_is_given_up_at_the_limit() {
+    check_endless(b"HTTP/1.1 200 OK\r\n", &[b'a'; 8192], 0, &[LIMIT, INFLIGHT]);
+    check_endless(b"HTTP/1.1 200 OK\r\n", &b"A: b\r\n".repeat(512), 0, &[LIMIT, INFLIGHT]);
+}
+
+#[test]
+fn an_endless_body_is_thrown_away() {
+    check_endless(b"HTTP/1.1 200 OK\r\n\r\n", &[b'a'; 1 << 16], 0, &[INFLIGHT]);
+    let length = b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n";
+    check_endless(length, &[b'a'; 1 << 16], 0, &[INFLIGHT]);
+}
+
+#[test]
+fn an_endless_chunk_extension_is_given_up_at_the_limit() {
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a=";
+    check_endless(head, &[b'a'; 4096], 0, &[LIMIT, INFLIGHT]);
+}
+
+#[test]
+fn endless_interim_answers_are_given_up_at_the_limit() {
+    let interim = b"HTTP/1.1 102 Processing\r\n\r\n".repeat(40);
+    check_endless(b"", &interim, 1, &[LIMIT, INFLIGHT]);
+}

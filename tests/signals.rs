@@ -1,0 +1,129 @@
+//! Signals end a run in order, and a second one at once.
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::scripted::{Script, Scripted};
+use support::serve::Serve;
+use support::{Running, assert_identities_hold, number, report_of, said};
+
+const RUN_MAX: Duration = Duration::from_secs(20);
+
+fn start(arguments: &[&str]) -> Running {
+    Running::start(Command::new(env!("CARGO_BIN_EXE_wring")).args(arguments))
+}
+
+/// A run that is interrupted after its first requests must still give a whole, exact report.
+fn check_interrupted(signal: &str, code: i32, word: &str) {
+    let serve = Serve::start(&[]);
+    let running = start(&[&serve.url(), "-c", "15", "-p", "4", "-d", "60s", "--json"]);
+    serve.await_requests();
+    let began = Instant::now();
+    running.signal(signal);
+    let output = running.finish(RUN_MAX);
+    // The drain has a second at most and needs next to nothing; the rest is for a busy machine.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    let report = report_of(&output);
+    assert_eq!(report["interrupted"], word, "{report}");
+    assert_identities_hold(&report);
+    let completed = number(&report, "/requests/completed");
+    assert_eq!(completed, number(&report, "/requests/started"));
+    assert_eq!(completed, number(&serve.into_counts(), "/requests"));
+}
+
+#[test]
+fn an_interrupted_run_reports_all_it_measured() {
+    check_interrupted("INT", 130, "SIGINT");
+}
+
+#[test]
+fn a_terminated_run_reports_all_it_measured() {
+    check_interrupted("TERM", 143, "SIGTERM");
+}
+
+#[test]
+fn the_text_report_of_an_interrupted_run_is_whole_and_says_so() {
+    let serve = Serve::start(&[]);
+    let running = start(&[&serve.url(), "-d", "60s"]);
+    serve.await_requests();
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    for words in ["Requests/sec:", "Transfer/sec:", "verdict:", "SIGINT"] {
+        assert!(text.contains(words), "no '{words}' in {text}");
+    }
+}
+
+#[test]
+fn without_an_end_of_its_own_a_run_ends_normally_when_interrupted() {
+    let serve = Serve::start(&[]);
+    let running = start(&[&serve.url(), "-d", "0", "--json"]);
+    serve.await_requests();
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report = report_of(&output);
+    assert!(report["interrupted"].is_null(), "{report}");
+    assert_identities_hold(&report);
+    assert_eq!(number(&report, "/requests/completed"), number(&serve.into_counts(), "/requests"));
+}
+
+#[test]
+fn a_second_signal_ends_a_long_drain_at_once() {
+    let server = Scripted::start(Script::Silence);
+    let arguments = [&*server.url(), "-c", "3", "-d", "60s", "-T", "50s", "--drain", "30s"];
+    let running = start(&[&arguments[..], &["--json"]].concat());
+    server.await_requests();
+    running.signal("INT");
+    // The control thread must have seen the first before the second counts as one of its own.
+    std::thread::sleep(Duration::from_millis(300));
+    let began = Instant::now();
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    // No request completed, which comes before interruption.
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let report = report_of(&output);
+    assert_eq!(report["interrupted"], "SIGINT");
+    assert_eq!(number(&report, "/requests/inflight_end"), 3);
+    assert_identities_hold(&report);
+}
+
+#[test]
+fn an_interrupted_warm_up_leaves_an_empty_window_and_a_short_drain() {
+    let serve = Serve::start(&[]);
+    let running = start(&[&serve.url(), "--warmup", "60s", "-d", "60s", "--json"]);
+    serve.await_requests();
+    // Long enough that a drain counted from the beginning would show.
+    std::thread::sleep(Duration::from_millis(400));
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let report = report_of(&output);
+    assert_identities_hold(&report);
+    assert_eq!(number(&report, "/window/length_ns"), 0);
+    assert_eq!(number(&report, "/latency/count"), 0);
+    assert!(number(&report, "/drain/length_ns") < 300_000_000, "{}", report["drain"]);
+    assert_eq!(number(&report, "/whole/completed"), number(&serve.into_counts(), "/requests"));
+}
+
+#[test]
+fn a_signal_before_the_load_ends_the_run_before_it_starts() {
+    // A full queue of connections: the kernel neither accepts nor refuses any more.
+    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let listener = listener.unwrap();
+    listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().unwrap().into()).unwrap();
+    listener.listen(0).unwrap();
+    let address = listener.local_addr().unwrap().as_socket().unwrap();
+    let running = start(&[&format!("http://{address}/"), "-c", "8", "-T", "60s", "-d", "60s"]);
+    std::thread::sleep(Duration::from_millis(500));
+    let began = Instant::now();
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!([3, 130].contains(&output.status.code().unwrap()), "{}", said(&output));
+}

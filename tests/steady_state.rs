@@ -1,0 +1,209 @@
+//! After a worker has prepared it does not allocate, and the kernel has no thread working for it.
+//!
+//! The whole engine runs in this process, against the built-in server and against a peer that sends
+//! answers in pieces. Workers are told apart from the server's threads by their names.
+#![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use wring::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use wring::result::RunResult;
+use wring::run;
+use wring::sys::{self, CountingAllocator, Signals};
+use wring::target::{Config, Engine, Server, Timing};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new(is_worker);
+
+const MS: u64 = 1_000_000;
+const DURATION_NS: u64 = 900 * MS;
+/// By then every connection has been through all it will go through again and again.
+const STEADY_NS: u64 = 300 * MS;
+
+/// The window of the one allocator is for one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// `wring-0`, but neither `wring-serve-0` nor the test's own threads.
+fn is_worker(name: &[u8]) -> bool {
+    let number = name.strip_prefix(b"wring-").unwrap_or_default();
+    !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+}
+
+/// Both backends, whatever works here.
+const ENGINES: [EngineChoice; 2] = [EngineChoice::Auto, EngineChoice::Epoll];
+
+fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice) -> Plan {
+    Plan {
+        request: Request::new("GET", "/", &address.to_string(), &[], None).unwrap(),
+        addresses: vec![address],
+        connections,
+        depth,
+        pacing: None,
+        stop: StopAfter { duration_ns: Some(DURATION_NS), requests: None },
+        warmup_ns: 0,
+        drain_ns: 2000 * MS,
+        timeout_ns: 2000 * MS,
+        connect_timeout_ns: 2000 * MS,
+        // Several intervals end while the window is watched.
+        interval_ns: 100 * MS,
+        seed: 1,
+        tcp_congestion: None,
+        engine,
+        shares: plan::deal(connections, None, 1, &[], 1),
+        provenance: Provenance::default(),
+    }
+}
+
+fn server(body_bytes: u64, engine: Engine, close_after: Option<u32>) -> Server {
+    Server::start(Config {
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        threads: 1,
+        cpus: Vec::new(),
+        body_bytes,
+        timing: Timing::default(),
+        status: 200,
+        engine,
+        close_after,
+        faults_ppm: 0,
+    })
+    .unwrap()
+}
+
+/// Runs `plan`; from the steady state on no worker may call the allocator, and at no moment may
+/// there be an io-wq thread.
+fn run_steadily(plan: &Plan) -> RunResult {
+    let (mut is_open, mut looks) = (false, 0);
+    let (mut calls, mut last_bytes) = (0, 0);
+    let mut watch = |progress: &run::Progress| {
+        assert_eq!(sys::io_wq_threads(), Some(0), "after {} ns", progress.elapsed_ns);
+        if is_open && progress.elapsed_ns < DURATION_NS {
+            looks += 1;
+            (calls, last_bytes) = (ALLOCATOR.calls(), ALLOCATOR.last_bytes());
+        } else if !is_open && progress.elapsed_ns >= STEADY_NS {
+            is_open = true;
+            ALLOCATOR.open();
+        }
+    };
+    // Never installed, so nothing is taken over from the test harness.
+    let result = run::measure(plan, &Signals::default(), &mut watch, &|| None);
+    ALLOCATOR.close();
+    let result = result.unwrap();
+    assert!(looks >= 5, "looked only {looks} times");
+    assert_eq!(calls, 0, "a worker called the allocator, the last time about {last_bytes} bytes");
+    assert!(result.total.whole().completed > 20, "{:?}", result.total.whole());
+    assert_eq!(result.total.inflight_end, 0);
+    result
+}
+
+#[test]
+fn what_a_worker_allocates_is_counted_and_what_others_do_is_not() {
+    let _alone = alone();
+    ALLOCATOR.open();
+    let allocate = || {
+        let start = ALLOCATOR.calls();
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(12_345)));
+        ALLOCATOR.calls() - start
+    };
+    let named = |name: &str| thread::Builder::new().name(name.to_owned()).spawn(allocate).unwrap();
+    assert_eq!(named("wring-0").join().unwrap(), 2, "one allocation and one release");
+    for other in ["wring-serve-0", "wring-", "peer"] {
+        assert_eq!(named(other).join().unwrap(), 0, "{other}");
+    }
+    ALLOCATOR.close();
+    assert_eq!(named("wring-0").join().unwrap(), 0, "the window is closed");
+}
+
+#[test]
+fn small_answers_cost_a_worker_no_allocation_at_any_depth() {
+    let _alone = alone();
+    for (engine, depth) in ENGINES.into_iter().flat_map(|engine| [(engine, 1), (engine, 16)]) {
+        let server = server(100, Engine::Backend, None);
+        let result = run_steadily(&plan(server.address(), 64, depth, engine));
+        assert_eq!(result.total.whole().completed, server.stop().requests);
+    }
+}
+
+#[test]
+fn large_bodies_thrown_away_in_the_kernel_cost_a_worker_no_allocation() {
+    let _alone = alone();
+    let server = server(1 << 20, Engine::TokioUring, None);
+    for engine in ENGINES {
+        let result = run_steadily(&plan(server.address(), 16, 1, engine));
+        assert_eq!(result.total.bytes.body, result.total.whole().completed << 20);
+    }
+}
+
+#[test]
+fn connections_that_come_and_go_cost_a_worker_no_allocation() {
+    let _alone = alone();
+    for engine in ENGINES {
+        let server = server(100, Engine::Backend, Some(3));
+        let result = run_steadily(&plan(server.address(), 16, 1, engine));
+        assert!(result.total.connections.established > 100, "{:?}", result.total.connections);
+    }
+}
+
+#[test]
+fn answers_in_pieces_cost_a_worker_no_allocation() {
+    let _alone = alone();
+    // Cut inside the head, inside a chunk's line, inside a chunk and inside the trailer; the two
+    // heads differ, so that none is known already, and one is longer than the scratch space.
+    let chunked = [
+        "HTTP/1.1 200 OK\r\nTransfer-Enc",
+        "oding: chunked\r\n\r\n1",
+        "0\r\n0123456789",
+        "abcdef\r\n0\r\nX-Trailer: ",
+        "1\r\n\r\n",
+    ];
+    let filler = "f".repeat(3000);
+    let long = [
+        "HTTP/1.1 200 OK\r\nX-Filler: ",
+        &filler,
+        "\r\nContent-Length: 16\r\n",
+        "\r\n0123456789",
+        "abcdef",
+    ];
+    let address = piecewise([chunked.map(str::to_owned), long.map(str::to_owned)]);
+    for engine in ENGINES {
+        let result = run_steadily(&plan(address, 4, 2, engine));
+        assert_eq!(result.total.whole().failed.total(), 0);
+        assert_eq!(result.total.bytes.body, result.total.whole().completed * 16);
+    }
+}
+
+/// A peer that answers with one list of pieces and the other in turn, each piece in a packet of its
+/// own.
+fn piecewise(answers: [[String; 5]; 2]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = move |stream: TcpStream| {
+        stream.set_nodelay(true).unwrap();
+        let mut requests = BufReader::new(&stream).lines().map_while(Result::ok);
+        for answer in answers.iter().cycle() {
+            if !requests.any(|line| line.is_empty()) {
+                return;
+            }
+            for piece in answer {
+                if (&stream).write_all(piece.as_bytes()).is_err() {
+                    return;
+                }
+                // The other side gets its turn, and sees the piece alone.
+                thread::yield_now();
+            }
+        }
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, serve) = (stream.unwrap(), serve.clone());
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
