@@ -6,7 +6,7 @@ use crate::sys::{CpuPlace, CpuQuota, Limit};
 use crate::units::format_duration_ns;
 
 use super::probe::Machine;
-use super::{Check, Fact, Group, Mark};
+use super::{Check, Fact, Group, Mark, standstill};
 
 /// Price of a clock read: through the kernel's shared page it costs less than the first; by a
 /// system call more; above the last the clock is a device that has to be asked.
@@ -18,7 +18,7 @@ const STOLEN_SHARES: [f64; 3] = [0.002, 0.02, 0.10];
 /// A process that takes less of a CPU is not worth its name.
 const PROCESS_CPUS_MIN: f64 = 0.02;
 
-pub(super) fn checks(machine: &Machine) -> [Check; 7] {
+pub(super) fn checks(machine: &Machine) -> [Check; 8] {
     [
         cpus(machine),
         quota(machine),
@@ -26,6 +26,7 @@ pub(super) fn checks(machine: &Machine) -> [Check; 7] {
         clock(machine),
         virtual_machine(machine),
         stolen(machine),
+        standstill::check(machine),
         others(machine),
     ]
 }

@@ -11,6 +11,7 @@ mod limits;
 mod network;
 mod probe;
 mod speed;
+mod standstill;
 
 #[cfg(test)]
 mod tests;
@@ -148,7 +149,7 @@ impl Examination {
 }
 
 /// Looks at this machine. `load` also puts a second of load on it, between one worker and the
-/// built-in target; a signal cuts that short. Takes about half a second without load, three with.
+/// built-in target; a signal cuts that short. Takes about half a second without load, four with.
 pub fn examine(load: bool, signals: &Signals) -> Examination {
     let (machine, took_ns) = probe::machine(load, signals);
     Examination { checks: checks(&machine), took_ns }

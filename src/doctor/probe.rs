@@ -11,6 +11,7 @@ use crate::sys::{self, Activity, ActivityLook, Clock, CpuPlace, FitnessFacts, Si
 use crate::uring::Uring;
 
 use super::speed::{self, Speed};
+use super::standstill::{self, Standstill};
 
 /// Connections of the ring that is tried: the default of a run.
 const CONNECTIONS: u32 = 64;
@@ -36,6 +37,8 @@ pub(super) struct Machine {
     pub(super) whole: Activity,
     /// What the machine was seen to do.
     pub(super) speed: Speed,
+    /// For how long it stood still; `None` when that was not looked for.
+    pub(super) standstill: Option<Standstill>,
 }
 
 /// Where the making of a ring ended.
@@ -61,12 +64,15 @@ pub(super) fn machine(load: bool, signals: &Signals) -> (Machine, u64) {
     let ring = try_ring(clock);
     let clock_read_ns = clock_read_ns(clock);
     let allowed = sys::read_topology(&cpus);
-    let speed = match load {
-        false => Speed::NotMeasured("--quick leaves the load out".to_owned()),
-        true => speed::measure(&sys::spread(&allowed), signals),
+    let (speed, standstill) = match load {
+        false => (Speed::NotMeasured("--quick leaves the load out".to_owned()), None),
+        true => {
+            let spread = sys::spread(&allowed);
+            (speed::measure(&spread, signals), standstill::measure(&spread, signals))
+        }
     };
     let whole = ActivityLook::now().since(&before, &cpus, clock.now_ns() - from_ns);
-    let machine = Machine { facts, allowed, ring, clock_read_ns, quiet, whole, speed };
+    let machine = Machine { facts, allowed, ring, clock_read_ns, quiet, whole, speed, standstill };
     (machine, clock.now_ns())
 }
 

@@ -2,6 +2,7 @@
 
 use super::probe::{Machine, Refused};
 use super::speed::{Load, Speed, WakeUp};
+use super::standstill::Standstill;
 use super::*;
 use crate::sys::{
     Activity, BusyProcess, CgroupFacts, CpuPlace, CpuQuota, FitnessFacts, Limit, MemoryFacts,
@@ -71,6 +72,8 @@ fn good() -> Machine {
         worker_starved_share: 0.0,
         is_invalid: false,
     };
+    let standstill =
+        Standstill { cpu: 1, cpus: 4, share: 0.0004, longest_ns: 80_000, late_p999_ns: 12_000 };
     let wake_up = WakeUp { p50_ns: 12_000, p99_ns: Some(60_000), max_ns: 300_000 };
     Machine {
         facts,
@@ -80,6 +83,7 @@ fn good() -> Machine {
         quiet: quiet.clone(),
         whole: quiet,
         speed: Speed::Measured { load: Ok(load), wake_up: Ok(wake_up) },
+        standstill: Some(standstill),
     }
 }
 
@@ -129,6 +133,7 @@ fn a_machine_that_shows_nothing_is_unknown_and_not_bad() {
         quiet: Activity::default(),
         whole: Activity::default(),
         speed: Speed::NotMeasured("left out".to_owned()),
+        standstill: None,
         ..good()
     };
     let of_facts = |check: &Check| !matches!(check.name, "io_uring" | "CPUs" | "clock");
@@ -340,6 +345,18 @@ fn time_taken_by_others_is_measured_and_its_taker_named() {
     machine.facts.is_virtual = Some(true);
     machine.facts.container = Some("kubepods".to_owned());
     check(&machine, "virtualisation", Mark::Note, &["virtual machine", "kubepods"]);
+}
+
+#[test]
+fn a_cpu_that_stands_still_is_warned_of_by_what_it_does_to_a_schedule() {
+    let mut machine = good();
+    check(&machine, "standstills", Mark::Ok, &["CPU 1", "0.04 %", "80.0 µs", "12.0 µs at p99.9"]);
+    let mut seen = machine.standstill.unwrap();
+    (seen.share, seen.longest_ns, seen.late_p999_ns) = (0.012, 4_100_000, 2_300_000);
+    machine.standstill = Some(seen);
+    check(&machine, "standstills", Mark::Warning, &["1.20 %", "4.10 ms", "2.30 ms at p99.9"]);
+    machine.standstill = None;
+    check(&machine, "standstills", Mark::Unknown, &["not looked for"]);
 }
 
 #[test]
