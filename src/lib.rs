@@ -14,7 +14,7 @@
 //!
 //! | L | room | owns | may import |
 //! | --- | --- | --- | --- |
-//! | 0 | `units` | durations, sizes, counts, rates: parsing, printing | – |
+//! | 0 | `units` | durations, sizes, counts, rates, sets of statuses: parsing, printing | – |
 //! | 0 | `limits` | every bound, with compile-time checks between them | – |
 //! | 0 | `rng` | one small seeded generator | – |
 //! | 0 | `outcome` | how a request or a connection attempt can end; counters | – |
@@ -24,7 +24,7 @@
 //! | 1 | `io` | vocabulary of effects: operations, completions, the `Backend` trait | units, limits |
 //! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, schedule, proto |
 //! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist |
-//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict | L0, hist, record, plan |
+//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, record, plan |
 //! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, plan, record |
 //! | 4 | `worker` | the turn loop, timeouts, phases, snapshots | L0, io, schedule, conn, plan, record |
 //! | 4 | `sys` | affinity, topology, clock, sockets, names, limits, signals, errors, /proc (**unsafe**) | io, units, limits |

@@ -12,6 +12,8 @@ use crate::cli::error::CliError;
 use crate::cli::wrk::Persona;
 use crate::cli::{self, lower, url};
 use crate::limits;
+use crate::result::RunResult;
+use crate::result::threshold::{Measured, Threshold};
 use crate::schedule::{Arrivals, Cursor, Profile, parse_stages};
 use crate::units::{
     Rate, format_bytes, format_duration_ns, format_rate, parse_bytes, parse_count,
@@ -191,6 +193,25 @@ fn profile_is_followed(profile: Profile) {
             cursor.advance();
         }
     }
+}
+
+/// A threshold is refused in one line with its place, or printed so that it is read as the same, and
+/// judges a run in which nothing happened without passing what was not measured.
+pub(super) fn threshold(data: &[u8]) {
+    let text = typed(data);
+    let threshold = match Threshold::parse(&text) {
+        Ok(threshold) => threshold,
+        Err(error) => {
+            assert!((1..=text.chars().count() + 1).contains(&error.at), "{error:?}");
+            return is_one_line(&error.to_string());
+        }
+    };
+    let printed = threshold.to_string();
+    is_one_line(&printed);
+    assert_eq!(Threshold::parse(&printed), Ok(threshold.clone()), "{printed}");
+    let found = threshold.evaluate(&RunResult::default());
+    let is_unknown = matches!(found.measured, Measured::Unknown(_));
+    assert!(!(is_unknown && found.passed), "{printed}: {found:?}");
 }
 
 /// A URL is split without being rewritten, or refused in one line.

@@ -18,7 +18,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// All bodies by name. `tests/fuzz/fuzz_targets` has one target for each.
-pub const BODIES: [(&str, Body); 10] = [
+pub const BODIES: [(&str, Body); 11] = [
     ("answers", wire::answers),
     ("chunks", wire::chunks),
     ("memo", wire::memo),
@@ -26,6 +26,7 @@ pub const BODIES: [(&str, Body); 10] = [
     ("serialised", wire::serialised),
     ("argv", grammar::argv),
     ("values", grammar::values),
+    ("threshold", grammar::threshold),
     ("url", grammar::url),
     ("stored", stored::file),
     ("worlds", simulated::worlds),

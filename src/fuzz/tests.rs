@@ -181,6 +181,11 @@ fn any_value_is_read_or_refused_in_one_line() {
 }
 
 #[test]
+fn any_threshold_is_read_or_refused_in_one_line() {
+    replay("threshold", 1000);
+}
+
+#[test]
 fn any_url_is_split_or_refused_in_one_line() {
     replay("url", 300);
 }

@@ -1,10 +1,11 @@
-//! The finished run as plain data, the counting identities, and the verdict.
+//! The finished run as plain data, the counting identities, the verdict, and thresholds.
 //!
-//! Owns what a result *is* and whether it can be trusted. Knows no file format and no wording: the
+//! Owns what a result *is*, whether it can be trusted, and whether it is good enough. Knows no file format and no wording: the
 //! renderers in `report` turn this into text and JSON.
 
 mod arrivals;
 mod identities;
+pub mod threshold;
 mod verdict;
 
 use crate::hist::Hist;

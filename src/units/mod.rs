@@ -1,4 +1,4 @@
-//! Durations, sizes, counts and rates: parsing and printing.
+//! Durations, sizes, counts, rates and sets of status codes: parsing and printing.
 //!
 //! Owns the text forms of quantities, in both directions. Knows nothing of flags, clocks or
 //! reports. The idea: a quantity is an integer in its base unit (nanoseconds, bytes, ones)
@@ -12,6 +12,7 @@ mod distribution;
 mod parse;
 mod print;
 mod rate;
+mod statuses;
 pub mod wrk;
 
 pub use distribution::{
@@ -22,3 +23,4 @@ pub use print::{
     TimeUnit, format_bytes, format_count, format_duration_ns, format_grouped, format_rfc3339,
 };
 pub use rate::{Rate, format_rate, parse_rate};
+pub use statuses::{StatusSet, StatusSetError, parse_statuses};
