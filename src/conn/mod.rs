@@ -381,6 +381,19 @@ impl Conn {
         self.leave(CloseKind::Orderly, u64::MAX, ctx);
     }
 
+    /// The block is over and another may follow: a connection between two requests stays open for
+    /// it. Any other ends as at the end of the run, so that what it still owed comes up nowhere, and
+    /// may be tried again at once.
+    pub fn rest<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        let is_down = matches!(self.state, State::Down { .. });
+        if self.room() > 0 && self.is_idle() {
+            ctx.recorder.connections_mut().open_end += 1;
+        } else if !is_down {
+            self.finish(ctx);
+            self.state = State::Down { retry_ns: ctx.recorder.now_ns() };
+        }
+    }
+
     fn token(&self, kind: OpKind) -> Token {
         Token::new(kind, self.generation, self.index)
     }

@@ -140,6 +140,8 @@ pub struct ConnectionCounts {
     pub errored: u64,
     /// Connections open at the end of the run.
     pub open_end: u64,
+    /// Connections that the block before had left open; 0 where each run opens its own.
+    pub carried: u64,
     /// The error number of an attempt that failed on this machine; 0 when none did.
     pub local_errno: i32,
 }
@@ -155,6 +157,7 @@ impl ConnectionCounts {
         self.closed_by_peer += other.closed_by_peer;
         self.errored += other.errored;
         self.open_end += other.open_end;
+        self.carried += other.carried;
         if other.local_errno != 0 {
             self.local_errno = other.local_errno;
         }

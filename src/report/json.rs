@@ -295,6 +295,7 @@ fn connections(result: &RunResult) -> schema::Connections {
         closed_by_peer: counts.closed_by_peer,
         errored: counts.errored,
         open_end: counts.open_end,
+        carried: counts.carried,
     }
 }
 

@@ -389,6 +389,13 @@ pub struct Connections {
     pub errored: u64,
     /// Open at the end.
     pub open_end: u64,
+    /// Left open by the block before, where runs are blocks of one session.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub carried: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Bytes received, by class.

@@ -302,6 +302,7 @@ fn connections(stored: &schema::Connections) -> Result<ConnectionCounts, ReadErr
         closed_by_peer: stored.closed_by_peer,
         errored: stored.errored,
         open_end: stored.open_end,
+        carried: stored.carried,
     })
 }
 
@@ -572,7 +573,7 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
     let c = &total.connections;
     let ended = [c.closed_by_us, c.closed_by_peer, c.errored, c.open_end, c.connecting_end];
     at_most("connection counts", COUNT_MAX, &ended)?;
-    at_most("connection counts", COUNT_MAX, &[c.attempts, c.established])?;
+    at_most("connection counts", COUNT_MAX, &[c.attempts, c.established, c.carried])?;
     let failed: Vec<u64> = c.failed.iter().map(|(_, count)| count).collect();
     at_most("connection counts", COUNT_MAX, &failed)?;
     let b = &total.bytes;

@@ -176,7 +176,10 @@ fn i4(record: &WorkerRecord) -> Vec<Equation> {
     let c = &record.connections;
     vec![
         equal(c.attempts, c.established + c.failed.total() + c.connecting_end),
-        equal(c.established, c.closed_by_us + c.closed_by_peer + c.errored + c.open_end),
+        equal(
+            c.established + c.carried,
+            c.closed_by_us + c.closed_by_peer + c.errored + c.open_end,
+        ),
         equal(c.established, record.connect.len()),
     ]
 }

@@ -7,6 +7,7 @@
 //! signals into stop requests, and at the end joins the workers and adds their records up.
 
 mod engine;
+mod session;
 mod timeline;
 mod wakeup;
 
@@ -32,9 +33,11 @@ use crate::uring::{SetupError, Uring};
 use crate::worker::{Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
 
 use engine::{Engine, setup};
+use session::Seat;
 use timeline::Timeline;
 
 pub use engine::settle;
+pub use session::Session;
 pub use wakeup::wakeup_latency;
 
 /// How often the control thread looks around.
@@ -151,7 +154,8 @@ struct Done {
     spin_ns: u64,
 }
 
-type Handle = JoinHandle<Result<Done, RunError>>;
+/// The worker of a session has handed its parts over before it ends.
+type Handle = JoinHandle<Result<Option<Done>, RunError>>;
 
 /// Stops the other workers when this one panics, so that nobody waits for a run that is lost.
 struct StopOnPanic<'a>(&'a Control);
@@ -198,7 +202,7 @@ pub fn measure(
             EngineChoice::Epoll => spawn::<Epoll>,
             EngineChoice::Uring | EngineChoice::Auto => spawn::<Uring>,
         };
-        match spawn(plan, share, index, clock, Arc::clone(&control), writer) {
+        match spawn(plan, share, index, clock, Arc::clone(&control), writer, None) {
             Ok(handle) => handles.push(handle),
             Err(error) => {
                 control.request_stop(Stop::AtOnce);
@@ -209,10 +213,36 @@ pub fn measure(
         readers.push(reader);
     }
     let mut timeline = Timeline::new(readers);
-    let opening_ns = supervise(plan, &clock, &control, signals, &handles, &mut timeline, watch);
+    let mut ended = || handles.iter().filter(|handle| handle.is_finished()).count();
+    let opening_ns =
+        supervise(plan, &clock, &control, signals, &mut ended, None, &mut timeline, watch);
     let done = join(handles)?;
+    let manifest = manifest(plan, started_at);
+    let seen = Seen { clock, opening_ns, suspended_before_ns };
+    conclude(plan, &control, signals, seen, done, manifest, timeline, target_requests())
+}
+
+/// What the control thread saw of a block beside the workers.
+struct Seen {
+    clock: Clock,
+    opening_ns: u64,
+    suspended_before_ns: u64,
+}
+
+/// Puts the result together when all workers have brought home their part.
+#[expect(clippy::too_many_arguments, reason = "everything a block leaves behind, once")]
+fn conclude(
+    plan: &Plan,
+    control: &Control,
+    signals: &Signals,
+    seen: Seen,
+    done: Vec<Done>,
+    mut manifest: Manifest,
+    mut timeline: Timeline,
+    target_requests: Option<u64>,
+) -> Result<RunResult, RunError> {
     timeline.collect(true);
-    let asked = asked(plan);
+    let mut asked = asked(plan);
     if control.ready().1 == 0 && done.iter().all(|d| d.outcome.record.connections.established == 0)
     {
         let mut attempts = ConnectionCounts::default();
@@ -227,15 +257,13 @@ pub fn measure(
             });
         }
     }
-    let mut asked = asked;
     if let Some(schedule) = &mut asked.schedule {
         schedule.spin_ns = done.iter().map(|done| done.spin_ns).max().unwrap_or(0);
     }
-    let mut manifest = manifest(plan, started_at);
     manifest.backend = done.first().map(|d| d.backend_description.clone()).unwrap_or_default();
-    let base_ns = clock.base_monotonic_ns();
+    let base_ns = seen.clock.base_monotonic_ns();
     let window_start_ns = done.iter().map(|done| done.outcome.window_start_ns).max().unwrap_or(0);
-    let mut result = assemble(plan, done, asked, manifest, timeline, target_requests());
+    let mut result = assemble(plan, done, asked, manifest, timeline, target_requests);
     if plan.pacing.as_ref().is_some_and(|pacing| pacing.spin) && !spins(plan) {
         result.remarks.push(
             "the workers slept between requests: looking at the clock instead would take the last \
@@ -243,43 +271,62 @@ pub fn measure(
                 .to_owned(),
         );
     }
-    result.opening_ns = opening_ns;
+    result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
-    let suspended_ns = sys::suspended_ns().saturating_sub(suspended_before_ns);
+    let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
     result.suspended_ns = if suspended_ns < SUSPENSION_NS_MIN { 0 } else { suspended_ns };
     result.interrupted = interrupted(plan, signals, &result);
     result.verdict = judge(&result);
     Ok(result)
 }
 
-/// Watches over the workers until all have ended; tells how long the opening took.
+/// Watches over the workers until all have done their part, which `ended` counts; tells how long the
+/// opening took. With `look_end` the last looks come that often, so that the next block need not
+/// wait for them.
+#[expect(clippy::too_many_arguments, reason = "everything the control thread looks at, once")]
 fn supervise(
     plan: &Plan,
     clock: &Clock,
     control: &Control,
     signals: &Signals,
-    handles: &[Handle],
+    ended: &mut dyn FnMut() -> usize,
+    look_end: Option<Duration>,
     timeline: &mut Timeline,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
+    let begun_ns = clock.now_ns();
     let mut opening_ns = None;
     let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
     let mut seen = 0;
-    while handles.iter().any(|handle| !handle.is_finished()) {
-        thread::sleep(if opening_ns.is_none() { LOOK / 20 } else { LOOK });
+    let workers_all = plan.shares.len();
+    loop {
+        let count = ended();
+        if count == workers_all {
+            break;
+        }
+        thread::sleep(match (opening_ns, look_end) {
+            (None, _) => LOOK / 20,
+            (Some(_), None) => LOOK,
+            (Some(_), Some(shortest)) => {
+                let end_ns =
+                    control.start_ns().zip(progress.total_ns).map(|(start, ns)| start + ns);
+                let left_ns = end_ns.map_or(u64::MAX, |ns| ns.saturating_sub(clock.now_ns()));
+                Duration::from_nanos(left_ns).clamp(shortest, LOOK)
+            }
+        });
         match signals.count() {
             0 => {}
             1 => control.request_stop(Stop::Drain),
             _ => control.request_stop(Stop::AtOnce),
         }
         // A worker that ended before the others were done broke, or never came to work.
-        if handles.iter().any(JoinHandle::is_finished) && control.start_ns().is_none() {
+        if count > 0 && control.start_ns().is_none() {
             control.request_stop(Stop::AtOnce);
         }
         let (workers, open) = control.ready();
-        if opening_ns.is_none() && workers as usize == handles.len() {
+        if opening_ns.is_none() && workers as usize == workers_all {
             let now_ns = clock.now_ns();
-            opening_ns = Some(now_ns);
+            opening_ns = Some(now_ns - begun_ns);
             if open == 0 {
                 control.request_stop(Stop::AtOnce);
             } else {
@@ -306,14 +353,15 @@ fn supervise(
         (progress.completed, progress.failed) = timeline.so_far();
         watch(&progress);
     }
-    opening_ns.unwrap_or_else(|| clock.now_ns())
+    opening_ns.unwrap_or_else(|| clock.now_ns() - begun_ns)
 }
 
 fn load_ns(plan: &Plan) -> Option<u64> {
     plan.stop.duration_ns.map(|duration_ns| plan.warmup_ns + duration_ns)
 }
 
-/// Starts the worker of `share` on a backend that it makes itself.
+/// Starts the worker of `share` on a backend that it makes itself. With a seat in a session it waits
+/// for orders, without one it runs the plan.
 fn spawn<B: Engine>(
     plan: &Plan,
     share: &Share,
@@ -321,6 +369,7 @@ fn spawn<B: Engine>(
     clock: Clock,
     control: Arc<Control>,
     intervals: IntervalWriter,
+    seat: Option<Seat>,
 ) -> std::io::Result<Handle> {
     let arena = plan.request.arena(plan.depth);
     let task = Task {
@@ -368,8 +417,18 @@ fn spawn<B: Engine>(
         let _guard = StopOnPanic(&control);
         let recorder = if paced { Recorder::paced(intervals) } else { Recorder::new(intervals) };
         let worker = Worker::new(backend, task, recorder, cpu_time);
+        let done = move |outcome| Done {
+            outcome,
+            backend_description: backend_description.clone(),
+            pinned,
+            spin_ns,
+        };
+        if let Some(seat) = seat {
+            seat.serve(worker, done);
+            return Ok(None);
+        }
         let (outcome, _backend) = worker.run(&control);
-        Ok(Done { outcome, backend_description, pinned, spin_ns })
+        Ok(Some(done(outcome)))
     })
 }
 
@@ -401,7 +460,7 @@ fn join(handles: Vec<Handle>) -> Result<Vec<Done>, RunError> {
     let mut error = None;
     for handle in handles {
         match handle.join() {
-            Ok(Ok(done)) => all.push(done),
+            Ok(Ok(done)) => all.extend(done),
             Ok(Err(setup)) => error = Some(setup),
             Err(_) => error = Some(RunError::WorkerLost),
         }

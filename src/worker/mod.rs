@@ -11,6 +11,7 @@
 //! In a closed loop a connection with room starts a request at once. On a schedule `release` says
 //! what is due and who takes it, after a second clock read: the completions have taken their time.
 
+mod blocks;
 mod control;
 mod delays;
 mod places;
@@ -26,6 +27,7 @@ use crate::record::{Phase, PhaseCounts, Recorder, WorkerRecord};
 use crate::rng::Rng;
 
 pub use crate::conn::Shape;
+pub use blocks::Block;
 pub use control::{Control, Stop};
 pub use release::Pace;
 
@@ -156,6 +158,25 @@ struct Window {
     open_at_start: u32,
     open_min: u32,
     open_max: u32,
+}
+
+impl Window {
+    fn outcome(self, record: WorkerRecord, drain_ns: u64, broke: Option<BackendError>) -> Outcome {
+        Outcome {
+            record,
+            window_start_ns: self.start_ns,
+            window_end_ns: self.end_ns,
+            drain_ns,
+            cpu: self.cpu,
+            idle_spin_ns: self.idle_spin_ns,
+            turn_gap_ns_max: self.turn_gap_ns_max,
+            turns: self.turns,
+            open_at_start: self.open_at_start,
+            open_min: self.open_min,
+            open_max: self.open_max,
+            broke,
+        }
+    }
 }
 
 impl<B: Backend> Worker<B> {
@@ -591,12 +612,17 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// Counts what is unresolved, closes every connection and lets the closes out.
-    fn finish(mut self, done: &mut Completions, broke: Option<BackendError>) -> (Outcome, B) {
-        let drain_ns = match self.recorder.phase() {
+    /// How long the drain has taken.
+    fn drained_ns(&self) -> u64 {
+        match self.recorder.phase() {
             Phase::Drain => self.recorder.now_ns() - self.window.drain_start_ns,
             _ => 0,
-        };
+        }
+    }
+
+    /// Counts what is unresolved, closes every connection and lets the closes out.
+    fn finish(mut self, done: &mut Completions, broke: Option<BackendError>) -> (Outcome, B) {
+        let drain_ns = self.drained_ns();
         if let Some(release) = &mut self.release {
             release.stamp_unsent(&mut self.recorder);
         }
@@ -622,22 +648,7 @@ impl<B: Backend> Worker<B> {
             }
             self.pump_ready();
         }
-        let window = self.window;
-        let outcome = Outcome {
-            record: self.recorder.finish(),
-            window_start_ns: window.start_ns,
-            window_end_ns: window.end_ns,
-            drain_ns,
-            cpu: window.cpu,
-            idle_spin_ns: window.idle_spin_ns,
-            turn_gap_ns_max: window.turn_gap_ns_max,
-            turns: window.turns,
-            open_at_start: window.open_at_start,
-            open_min: window.open_min,
-            open_max: window.open_max,
-            broke,
-        };
-        (outcome, self.backend)
+        (self.window.outcome(self.recorder.finish(), drain_ns, broke), self.backend)
     }
 
     #[inline]

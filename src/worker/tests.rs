@@ -1,6 +1,7 @@
 //! The worker, its connections and its recorder over the simulated backend. The judge is the model
 //! server, which counts with a parser of its own.
 
+mod blocks;
 mod catalogue;
 mod paced;
 mod seeds;
@@ -55,7 +56,8 @@ impl Run {
         Self::against(Model::answering(answer.as_bytes().to_vec()))
     }
 
-    fn run(&self) -> (Outcome, Sim) {
+    /// The worker before its first turn, and the reader of its seconds.
+    fn worker(&self) -> (Worker<Sim>, crate::record::IntervalReader) {
         let request = Request::new(self.method, "/", "h", &[], self.body.as_deref()).unwrap();
         let arena = request.arena(self.depth);
         let setup = Setup {
@@ -86,13 +88,17 @@ impl Run {
             shape,
             seed: self.model.seed,
         };
-        let (writer, mut reader) = interval_queue(3600 * SECOND);
+        let (writer, reader) = interval_queue(3600 * SECOND);
         let sim = Sim::new(setup, self.model.clone());
         let recorder = match &self.pace {
             Some(_) => Recorder::paced(writer),
             None => Recorder::new(writer),
         };
-        let worker = Worker::new(sim, task, recorder, CpuTime::default);
+        (Worker::new(sim, task, recorder, CpuTime::default), reader)
+    }
+
+    fn run(&self) -> (Outcome, Sim) {
+        let (worker, mut reader) = self.worker();
         let control = Control::default();
         control.start_at(0);
         let (outcome, sim) = worker.run(&control);

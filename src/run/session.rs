@@ -1,0 +1,333 @@
+//! Several blocks of load over connections that stay open between them.
+//!
+//! Owns the worker threads from `open` to `close`. The idea: a worker that has brought its part of a
+//! block home sleeps until the next order comes, so that a session that rests takes nothing from one
+//! that works. What happens to its connections meanwhile is met, and counted, by its next block.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::timeline::Timeline;
+use super::{
+    Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors, join,
+    manifest, pace, settle, spawn, supervise,
+};
+use crate::epoll::Epoll;
+use crate::plan::{EngineChoice, Plan};
+use crate::record::{IntervalReader, Recorder, interval_queue};
+use crate::result::{Manifest, RunResult};
+use crate::sys::{self, Clock, Signals};
+use crate::units;
+use crate::uring::Uring;
+use crate::worker::{Block, Control, Outcome, Worker};
+
+/// How often the end of a block is looked for once it is due.
+const LOOK_END: Duration = Duration::from_millis(1);
+
+/// What a worker is to do next.
+struct Order {
+    block: Block,
+    control: Arc<Control>,
+}
+
+/// What a worker brings home, and where its next block's seconds will come.
+struct News {
+    done: Done,
+    next: IntervalReader,
+}
+
+/// A worker's side of a session.
+pub(super) struct Seat {
+    orders: mpsc::Receiver<Order>,
+    news: mpsc::Sender<News>,
+    interval_ns: u64,
+    paced: bool,
+}
+
+impl Seat {
+    /// Runs one block after another until the session is closed.
+    pub(super) fn serve<B: Engine>(self, mut worker: Worker<B>, done: impl Fn(Outcome) -> Done) {
+        while let Ok(Order { block, control }) = self.orders.recv() {
+            let _guard = StopOnPanic(&control);
+            let (writer, next) = interval_queue(self.interval_ns);
+            let recorder = if self.paced { Recorder::paced(writer) } else { Recorder::new(writer) };
+            worker.prepare(block);
+            let outcome = worker.block(&control, recorder);
+            let is_broken = outcome.broke.is_some();
+            let sent = self.news.send(News { done: done(outcome), next });
+            if sent.is_err() || is_broken {
+                break;
+            }
+        }
+        worker.close();
+    }
+}
+
+/// The session's side of a worker.
+struct Lane {
+    orders: mpsc::Sender<Order>,
+    news: mpsc::Receiver<News>,
+    got: Option<News>,
+    is_lost: bool,
+}
+
+impl Lane {
+    /// Whether its part of the block is here, or will never come.
+    fn has_ended(&mut self) -> bool {
+        if self.got.is_none() && !self.is_lost {
+            match self.news.try_recv() {
+                Ok(news) => self.got = Some(news),
+                Err(TryRecvError::Disconnected) => self.is_lost = true,
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        self.got.is_some() || self.is_lost
+    }
+}
+
+/// Workers with their connections, ready for one block of load after another. Dropped, it closes
+/// every connection.
+pub struct Session {
+    plan: Plan,
+    manifest: Manifest,
+    clock: Clock,
+    lanes: Vec<Lane>,
+    handles: Vec<Handle>,
+    readers: Vec<IntervalReader>,
+}
+
+impl Session {
+    /// Starts the workers of `plan`. Connections are opened by the first block.
+    pub fn open(plan: &Plan) -> Result<Self, RunError> {
+        let mut plan = plan.clone();
+        if plan.engine == EngineChoice::Auto {
+            settle(&mut plan)?;
+        }
+        ensure_descriptors(&plan)?;
+        let started_at = units::format_rfc3339(sys::wall_unix_seconds());
+        let mut session = Self {
+            manifest: manifest(&plan, started_at),
+            clock: Clock::start(),
+            lanes: Vec::new(),
+            handles: Vec::new(),
+            readers: Vec::new(),
+            plan,
+        };
+        for index in 0..session.plan.shares.len() {
+            session.seat(index).map_err(|error| RunError::Thread(error.to_string()))?;
+        }
+        Ok(session)
+    }
+
+    fn seat(&mut self, index: usize) -> std::io::Result<()> {
+        let plan = &self.plan;
+        let (orders, ordered) = mpsc::channel();
+        let (told, news) = mpsc::channel();
+        let (writer, reader) = interval_queue(plan.interval_ns);
+        let seat = Seat {
+            orders: ordered,
+            news: told,
+            interval_ns: plan.interval_ns,
+            paced: plan.pacing.is_some(),
+        };
+        let spawn = match plan.engine {
+            EngineChoice::Epoll => spawn::<Epoll>,
+            EngineChoice::Uring | EngineChoice::Auto => spawn::<Uring>,
+        };
+        // Orders carry the control of their block; this one only hears of a backend that failed.
+        let control = Arc::new(Control::default());
+        let share = &plan.shares[index];
+        self.handles.push(spawn(plan, share, index, self.clock, control, writer, Some(seat))?);
+        self.readers.push(reader);
+        self.lanes.push(Lane { orders, news, got: None, is_lost: false });
+        Ok(())
+    }
+
+    /// Runs one block: opens what is not open, then warm-up, window and drain as `plan` says, which
+    /// differs from the plan of `open` in its stop, pacing (but not in whether there is one), warm-up,
+    /// drain and seed alone. The result counts what happened since the block before ended. After an
+    /// error the session is of no use but to be closed, except that nothing could be opened.
+    pub fn block(
+        &mut self,
+        plan: &Plan,
+        signals: &Signals,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<RunResult, RunError> {
+        assert_eq!(
+            plan.pacing.is_some(),
+            self.plan.pacing.is_some(),
+            "the backends were made for it"
+        );
+        assert_eq!(plan.shares.len(), self.plan.shares.len(), "the workers stay");
+        assert_eq!(plan.connections, self.plan.connections, "the connections stay");
+        let suspended_before_ns = sys::suspended_ns();
+        let control = Arc::new(Control::default());
+        for (index, (lane, share)) in self.lanes.iter_mut().zip(&plan.shares).enumerate() {
+            let block = Block {
+                requests: share.requests,
+                pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),
+                duration_ns: plan.stop.duration_ns,
+                warmup_ns: plan.warmup_ns,
+                drain_ns: plan.drain_ns,
+            };
+            let order = Order { block, control: Arc::clone(&control) };
+            let sent = lane.orders.send(order).is_ok();
+            lane.is_lost |= !sent;
+        }
+        let mut timeline = Timeline::new(std::mem::take(&mut self.readers));
+        let lanes = &mut self.lanes;
+        let mut ended =
+            || lanes.iter_mut().filter_map(|lane| lane.has_ended().then_some(())).count();
+        let opening_ns = supervise(
+            plan,
+            &self.clock,
+            &control,
+            signals,
+            &mut ended,
+            Some(LOOK_END),
+            &mut timeline,
+            watch,
+        );
+        let done = self.gather()?;
+        let seen = Seen { clock: self.clock, opening_ns, suspended_before_ns };
+        conclude(plan, &control, signals, seen, done, self.manifest.clone(), timeline, None)
+    }
+
+    /// The workers' parts of the block. One that is missing ends the session.
+    fn gather(&mut self) -> Result<Vec<Done>, RunError> {
+        if self.lanes.iter().any(|lane| lane.is_lost) {
+            self.lanes.clear();
+            join(std::mem::take(&mut self.handles))?;
+            return Err(RunError::WorkerLost);
+        }
+        let mut done = Vec::with_capacity(self.lanes.len());
+        for news in self.lanes.iter_mut().filter_map(|lane| lane.got.take()) {
+            done.push(news.done);
+            self.readers.push(news.next);
+        }
+        Ok(done)
+    }
+
+    /// Closes every connection and ends the workers.
+    pub fn close(mut self) -> Result<(), RunError> {
+        self.lanes.clear();
+        join(std::mem::take(&mut self.handles)).map(drop)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.lanes.clear();
+        let _ = join(std::mem::take(&mut self.handles));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use super::*;
+    use crate::plan::{self, Provenance, Request, StopAfter};
+    use crate::target::{Config, Engine as TargetEngine, Server, Timing};
+
+    const MS: u64 = 1_000_000;
+
+    fn serve(port: u16, close_after: Option<u32>) -> Server {
+        Server::start_or_fall_back(Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            threads: 1,
+            cpus: Vec::new(),
+            body_bytes: 10,
+            timing: Timing::default(),
+            status: 200,
+            engine: TargetEngine::TokioUring,
+            close_after,
+            faults_ppm: 0,
+        })
+        .unwrap()
+        .0
+    }
+
+    fn plan_of(address: SocketAddr) -> Plan {
+        Plan {
+            request: Request::new("GET", "/", "h", &[], None).unwrap(),
+            addresses: vec![address],
+            connections: 4,
+            depth: 1,
+            stop: StopAfter { duration_ns: Some(30 * MS), requests: None },
+            pacing: None,
+            warmup_ns: 2 * MS,
+            drain_ns: 1000 * MS,
+            timeout_ns: 5000 * MS,
+            connect_timeout_ns: 5000 * MS,
+            interval_ns: 1000 * MS,
+            seed: 1,
+            tcp_congestion: None,
+            engine: EngineChoice::Auto,
+            shares: plan::deal(4, None, 2, &[], 1),
+            provenance: Provenance::default(),
+        }
+    }
+
+    fn assert_holds(result: &RunResult) {
+        let broken: Vec<_> = result.identities.iter().filter(|check| check.is_broken()).collect();
+        assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    #[test]
+    fn blocks_share_their_connections_and_the_target_saw_exactly_their_requests() {
+        let server = serve(0, None);
+        let plan = plan_of(server.address());
+        let mut session = Session::open(&plan).unwrap();
+        let mut started = 0;
+        for block in 0..3 {
+            let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
+            assert_holds(&result);
+            assert!(result.window_completed() > 0);
+            assert_eq!(result.window_ns, 30 * MS);
+            let c = &result.total.connections;
+            let opened = if block == 0 { 4 } else { 0 };
+            assert_eq!((c.established, c.carried, c.open_end), (opened, 4 - opened, 4));
+            started += result.total.whole().started;
+        }
+        session.close().unwrap();
+        assert_eq!(server.stop().requests, started);
+    }
+
+    #[test]
+    fn two_sessions_take_turns_and_a_plan_may_ask_for_a_number_of_requests() {
+        let (a, b) = (serve(0, None), serve(0, Some(7)));
+        let plans = [plan_of(a.address()), plan_of(b.address())];
+        let mut sessions = plans.each_ref().map(|plan| Session::open(plan).unwrap());
+        for _ in 0..2 {
+            for (session, plan) in sessions.iter_mut().zip(&plans) {
+                let mut plan = plan.clone();
+                plan.stop = StopAfter { duration_ns: None, requests: Some(50) };
+                plan.shares = plan::deal(4, Some(50), 2, &[], 1);
+                plan.warmup_ns = 0;
+                let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
+                assert_holds(&result);
+                assert_eq!(result.total.whole().started, 50);
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_told_and_the_session_goes_on_when_it_is_back() {
+        let server = serve(0, None);
+        let address = server.address();
+        let plan = plan_of(address);
+        let mut session = Session::open(&plan).unwrap();
+        session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
+        server.stop();
+        let error = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap_err();
+        assert!(matches!(error, RunError::NothingOpen { .. }), "{error}");
+        let _back = serve(address.port(), None);
+        let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
+        assert_holds(&result);
+        assert!(result.window_completed() > 0);
+        session.close().unwrap();
+    }
+}
