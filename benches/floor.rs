@@ -166,6 +166,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
         seed: 1,
         tcp_congestion: None,
         engine: EngineChoice::Auto,
+        server: None,
         shares: plan::deal(job.connections, None, 1, &cpus, 1),
         provenance: Provenance::default(),
     };

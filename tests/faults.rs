@@ -248,6 +248,7 @@ fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
         seed: 1,
         tcp_congestion: None,
         engine: EngineChoice::Auto,
+        server: None,
         shares,
         provenance: Provenance::default(),
     };

@@ -56,6 +56,7 @@ fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice)
         seed: 1,
         tcp_congestion: None,
         engine,
+        server: None,
         shares: plan::deal(connections, None, 1, &[], 1),
         provenance: Provenance::default(),
     }

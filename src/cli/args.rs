@@ -1,6 +1,8 @@
 //! What was typed: each flag read and checked by itself, without a system call, so that help and
 //! version always work. What flags mean together is `lower`'s business.
 
+pub mod server;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -206,6 +208,10 @@ pub struct RunArgs {
     /// TCP congestion control [default: the system's]
     #[arg(long, value_name = "NAME", help_heading = "Machine", hide_short_help = true)]
     pub tcp_congestion: Option<String>,
+
+    /// Whose cost is watched.
+    #[command(flatten)]
+    pub server: server::ServerArgs,
 
     /// Reserved for wrk's Lua script; answers with what to use instead.
     #[arg(short = 's', long = "script", value_name = "SCRIPT", hide = true)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::error::CliError;
 use super::files::{ReportFile, read_body};
-use super::{pacing, redact, url};
+use super::{pacing, redact, server, url};
 use crate::plan::{self, EngineChoice, Header, Pacing, Plan, Provenance, Request, StopAfter};
 use crate::sys;
 use crate::target;
@@ -117,6 +117,7 @@ pub fn run(
         CliError::usage(format!("-c {}: {limit}", args.connections))
             .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
     })?;
+    let server = server::lower(&args.server)?;
     let output = output(args)?;
     let addresses = sys::resolve(&split.host, split.port, RESOLVE_NS_MAX).map_err(|error| {
         Refused::Unresolved {
@@ -145,6 +146,7 @@ pub fn run(
             Engine::Uring => EngineChoice::Uring,
             Engine::Epoll => EngineChoice::Epoll,
         },
+        server,
         shares: plan::deal(args.connections, args.requests, threads, &cpus, args.seed),
         provenance: Provenance {
             url: redact::text(target),

@@ -16,6 +16,7 @@ pub mod lower;
 mod pacing;
 pub mod redact;
 mod selftest;
+mod server;
 pub mod url;
 pub mod wrk;
 

@@ -136,6 +136,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         seed: 1,
         tcp_congestion: None,
         engine: EngineChoice::Auto,
+        server: None,
         shares: plan::deal(CONNECTIONS, None, 1, &[worker_cpu], 1),
         provenance: Provenance::default(),
     };

@@ -5,11 +5,13 @@
 
 mod pacing;
 mod request;
+mod server;
 
 use std::net::SocketAddr;
 
 pub use pacing::Pacing;
 pub use request::{Arena, Header, Request, RequestError};
+pub use server::ServerOf;
 
 /// Which backend a run uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,6 +93,8 @@ pub struct Plan {
     pub tcp_congestion: Option<String>,
     /// Which backend.
     pub engine: EngineChoice,
+    /// Whose cost is watched, if anybody's.
+    pub server: Option<ServerOf>,
     /// One for each worker; together exactly `connections` and `stop.requests`.
     pub shares: Vec<Share>,
     /// What was asked for, in words.

@@ -13,6 +13,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
 
 use super::escape::is_unsafe;
 use super::schema;
+use super::server;
 use super::{QUANTILES, words};
 
 /// The object in one line, with a line end.
@@ -81,6 +82,7 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             unsent_end: whole.unsent,
         },
         target_requests: result.target_requests,
+        server: result.server.as_ref().map(server::to_schema),
         target_on_this_machine: result.target_on_this_machine,
         suspended_ns: result.suspended_ns,
         window_start_monotonic_ns: result.window_start_monotonic_ns,

@@ -16,6 +16,7 @@ mod latency;
 mod page;
 mod schedule;
 pub mod schema;
+mod server;
 pub mod stored;
 pub mod table;
 pub mod text;

@@ -14,6 +14,8 @@
 //!   loop has at the send; `requests.due` repeats the phases, where due requests are counted; the
 //!   verdict has kinds of its own for a schedule.
 
+pub mod server;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,9 @@ pub struct Report {
     pub requests: Requests,
     /// Requests the target received whole, by its own count, where known.
     pub target_requests: Option<u64>,
+    /// What the window cost the target; null unless its processes were named.
+    #[serde(default)]
+    pub server: Option<server::ServerCost>,
     /// Generator and target share this machine.
     pub target_on_this_machine: bool,
     /// How long the machine was suspended while the run lasted.

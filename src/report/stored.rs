@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, escape, json, words};
+use super::{NOTE_CHARS_MAX, escape, json, server, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -234,6 +234,10 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         target_on_this_machine: report.target_on_this_machine,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
+        server: report
+            .server
+            .map(|cost| server::from_schema(cost, AMOUNT_MAX, COUNT_MAX))
+            .transpose()?,
         identities: report.identities.iter().map(identity_check).collect::<Result<_, _>>()?,
         verdict: verdict(&report.verdict)?,
         asked: asked(report.asked)?,

@@ -4,6 +4,7 @@
 //! renderers in `report` turn this into text and JSON.
 
 mod arrivals;
+mod cost;
 mod identities;
 pub mod threshold;
 mod verdict;
@@ -12,6 +13,7 @@ use crate::hist::Hist;
 use crate::record::{Flow, Phase, WorkerRecord};
 
 pub use arrivals::distance_from_asked;
+pub use cost::ServerCost;
 pub use identities::{Identity, IdentityCheck, check};
 pub use verdict::{Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
@@ -202,6 +204,8 @@ pub struct RunResult {
     pub target_on_this_machine: bool,
     /// Requests the target received whole, where the target's own count is known.
     pub target_requests: Option<u64>,
+    /// What the window cost the target, where its processes were named.
+    pub server: Option<ServerCost>,
     /// Every identity with what was found.
     pub identities: Vec<IdentityCheck>,
     /// What the numbers mean.
@@ -333,6 +337,7 @@ impl Default for RunResult {
             interrupted: None,
             target_on_this_machine: false,
             target_requests: None,
+            server: None,
             identities: Vec::new(),
             verdict: Verdict::Invalid(Vec::new()),
             remarks: Vec::new(),

@@ -6,6 +6,7 @@
 //! words and queues some twenty times a second, sets the common start when all are open, turns
 //! signals into stop requests, and at the end joins the workers and adds their records up.
 
+mod cost;
 mod engine;
 mod session;
 mod timeline;
@@ -21,7 +22,7 @@ use crate::io::{BackendError, Setup, Spin};
 use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts};
 use crate::plan::{EngineChoice, Pacing, Plan, Share};
 use crate::record::{
-    ConnectionCounts, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
+    ConnectionCounts, IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
 };
 use crate::result::{
     Asked, Interrupted, Manifest, OpenConnections, RunResult, Schedule, Verdict, WorkerSummary,
@@ -32,6 +33,7 @@ use crate::units;
 use crate::uring::{SetupError, Uring};
 use crate::worker::{Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
 
+use cost::CostWatch;
 use engine::{Engine, setup};
 use session::Seat;
 use timeline::Timeline;
@@ -212,14 +214,14 @@ pub fn measure(
         }
         readers.push(reader);
     }
-    let mut timeline = Timeline::new(readers);
+    let mut collected = Collected::new(plan, readers);
     let mut ended = || handles.iter().filter(|handle| handle.is_finished()).count();
     let opening_ns =
-        supervise(plan, &clock, &control, signals, &mut ended, None, &mut timeline, watch);
+        supervise(plan, &clock, &control, signals, &mut ended, None, &mut collected, watch);
     let done = join(handles)?;
     let manifest = manifest(plan, started_at);
     let seen = Seen { clock, opening_ns, suspended_before_ns };
-    conclude(plan, &control, signals, seen, done, manifest, timeline, target_requests())
+    conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
 }
 
 /// What the control thread saw of a block beside the workers.
@@ -238,9 +240,11 @@ fn conclude(
     seen: Seen,
     done: Vec<Done>,
     mut manifest: Manifest,
-    mut timeline: Timeline,
+    collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
+    let Collected { mut timeline, mut cost } = collected;
+    cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
     if control.ready().1 == 0 && done.iter().all(|d| d.outcome.record.connections.established == 0)
@@ -271,6 +275,7 @@ fn conclude(
                 .to_owned(),
         );
     }
+    cost.tell(&mut result);
     result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
@@ -278,6 +283,18 @@ fn conclude(
     result.interrupted = interrupted(plan, signals, &result);
     result.verdict = judge(&result);
     Ok(result)
+}
+
+/// What the control thread collects while the workers run.
+struct Collected {
+    timeline: Timeline,
+    cost: CostWatch,
+}
+
+impl Collected {
+    fn new(plan: &Plan, readers: Vec<IntervalReader>) -> Self {
+        Self { timeline: Timeline::new(readers), cost: CostWatch::new(plan) }
+    }
 }
 
 /// Watches over the workers until all have done their part, which `ended` counts; tells how long the
@@ -291,20 +308,21 @@ fn supervise(
     signals: &Signals,
     ended: &mut dyn FnMut() -> usize,
     look_end: Option<Duration>,
-    timeline: &mut Timeline,
+    collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
+    let Collected { timeline, cost } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
     let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
-    let mut seen = 0;
+    let mut seen_ns = 0;
     let workers_all = plan.shares.len();
     loop {
         let count = ended();
         if count == workers_all {
             break;
         }
-        thread::sleep(match (opening_ns, look_end) {
+        let look = match (opening_ns, look_end) {
             (None, _) => LOOK / 20,
             (Some(_), None) => LOOK,
             (Some(_), Some(shortest)) => {
@@ -313,7 +331,9 @@ fn supervise(
                 let left_ns = end_ns.map_or(u64::MAX, |ns| ns.saturating_sub(clock.now_ns()));
                 Duration::from_nanos(left_ns).clamp(shortest, LOOK)
             }
-        });
+        };
+        thread::sleep(cost.sleep(look, clock.now_ns(), window(plan, control)));
+        cost.look(clock.now_ns(), window(plan, control));
         match signals.count() {
             0 => {}
             1 => control.request_stop(Stop::Drain),
@@ -337,8 +357,8 @@ fn supervise(
         timeline.collect(false);
         if let (Some(start_ns), Some(second)) = (control.start_ns(), timeline.last()) {
             progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
-            if second.start_ns + second.length_ns > seen {
-                seen = second.start_ns + second.length_ns;
+            if second.start_ns + second.length_ns > seen_ns {
+                seen_ns = second.start_ns + second.length_ns;
                 progress.inflight = second.inflight_end;
                 let per_ns = second.flow.completed as f64 / second.length_ns.max(1) as f64;
                 progress.requests_per_s = per_ns * 1e9;
@@ -354,6 +374,12 @@ fn supervise(
         watch(&progress);
     }
     opening_ns.unwrap_or_else(|| clock.now_ns() - begun_ns)
+}
+
+/// When the window starts and, if time ends it, ends; `None` before that is settled.
+fn window(plan: &Plan, control: &Control) -> Option<(u64, Option<u64>)> {
+    let start_ns = control.start_ns()? + plan.warmup_ns;
+    Some((start_ns, plan.stop.duration_ns.map(|ns| start_ns.saturating_add(ns))))
 }
 
 fn load_ns(plan: &Plan) -> Option<u64> {

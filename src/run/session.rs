@@ -9,10 +9,9 @@ use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 
 use super::engine::Engine;
-use super::timeline::Timeline;
 use super::{
-    Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors, join,
-    manifest, pace, settle, spawn, supervise,
+    Collected, Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors,
+    join, manifest, pace, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
 use crate::plan::{EngineChoice, Plan};
@@ -176,7 +175,7 @@ impl Session {
             let sent = lane.orders.send(order).is_ok();
             lane.is_lost |= !sent;
         }
-        let mut timeline = Timeline::new(std::mem::take(&mut self.readers));
+        let mut collected = Collected::new(plan, std::mem::take(&mut self.readers));
         let lanes = &mut self.lanes;
         let mut ended =
             || lanes.iter_mut().filter_map(|lane| lane.has_ended().then_some(())).count();
@@ -187,12 +186,12 @@ impl Session {
             signals,
             &mut ended,
             Some(LOOK_END),
-            &mut timeline,
+            &mut collected,
             watch,
         );
         let done = self.gather()?;
         let seen = Seen { clock: self.clock, opening_ns, suspended_before_ns };
-        conclude(plan, &control, signals, seen, done, self.manifest.clone(), timeline, None)
+        conclude(plan, &control, signals, seen, done, self.manifest.clone(), collected, None)
     }
 
     /// The workers' parts of the block. One that is missing ends the session.
@@ -266,6 +265,7 @@ mod tests {
             seed: 1,
             tcp_congestion: None,
             engine: EngineChoice::Auto,
+            server: None,
             shares: plan::deal(4, None, 2, &[], 1),
             provenance: Provenance::default(),
         }

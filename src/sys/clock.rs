@@ -1,7 +1,10 @@
 //! Clocks. Durations come from the monotonic clock alone; the wall clock only stamps a report.
 #![expect(unsafe_code, reason = "the standard library has no clock that yields plain nanoseconds")]
 
+use std::io;
 use std::time::SystemTime;
+
+use super::check;
 
 /// Nanoseconds since a base that all threads share.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +41,7 @@ pub fn thread_starved_ns() -> u64 {
     let mut text = [0; 128];
     // Three numbers: time run, time waited, time slices (Documentation/scheduler/sched-stats.rst).
     let read = std::fs::File::open("/proc/thread-self/schedstat")
-        .and_then(|mut file| std::io::Read::read(&mut file, &mut text));
+        .and_then(|mut file| io::Read::read(&mut file, &mut text));
     let fields = std::str::from_utf8(&text[..read.unwrap_or(0)]).unwrap_or_default();
     fields.split_ascii_whitespace().nth(1).and_then(|field| field.parse().ok()).unwrap_or(0)
 }
@@ -46,6 +49,18 @@ pub fn thread_starved_ns() -> u64 {
 /// CPU time of the whole process so far, user and system, in nanoseconds.
 pub fn process_cpu_ns() -> u64 {
     read_ns(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time of the whole process `pid` so far, threads that ended included, in nanoseconds.
+pub(super) fn process_cpu_ns_of(pid: u32) -> io::Result<u64> {
+    let pid = libc::pid_t::try_from(pid).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut clock = 0;
+    // SAFETY: `clock` is a valid place for one clock id during the call; nothing else is touched.
+    let error = unsafe { libc::clock_getcpuclockid(pid, &raw mut clock) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    try_read_ns(clock)
 }
 
 /// How long this machine has been suspended since it started, in nanoseconds: what the monotonic
@@ -64,6 +79,14 @@ pub fn wall_unix_seconds() -> i64 {
         Ok(since) => since.as_secs().cast_signed(),
         Err(before) => -before.duration().as_secs().cast_signed(),
     }
+}
+
+/// The same for a clock that may be gone, such as that of a process that ended.
+fn try_read_ns(clock: libc::clockid_t) -> io::Result<u64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid place for one timespec during the call; nothing else is touched.
+    check(unsafe { libc::clock_gettime(clock, &raw mut time) })?;
+    Ok(time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned())
 }
 
 fn read_ns(clock: libc::clockid_t) -> u64 {

@@ -59,7 +59,7 @@ pub fn peak_resident_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-fn status_bytes(status: &str, field: &str) -> Option<u64> {
+pub(super) fn status_bytes(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
     Some(kib * 1024)

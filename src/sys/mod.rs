@@ -19,6 +19,7 @@ mod poll;
 mod shortage;
 mod signals;
 mod stream;
+mod usage;
 
 pub use activity::{Activity, ActivityLook, BusyProcess};
 pub use alloc_count::CountingAllocator;
@@ -45,6 +46,7 @@ pub use poll::{
 pub use shortage::local_failure;
 pub use signals::{SIGINT, SIGTERM, Signals, block_signals_in_this_thread};
 pub use stream::is_writable_within;
+pub use usage::{Usage, UsageLook};
 
 /// Turns the `-1` of a C call into the error it left behind.
 fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {

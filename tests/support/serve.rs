@@ -59,6 +59,11 @@ impl Serve {
         serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until requests come in.
     pub(crate) fn await_requests(&self) {
         let deadline = Instant::now() + STOP_MAX;

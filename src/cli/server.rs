@@ -1,0 +1,41 @@
+//! Whose cost a run watches: the flags checked against this machine.
+
+use super::args::server::ServerArgs;
+use super::error::CliError;
+use crate::plan::ServerOf;
+use crate::sys::UsageLook;
+
+/// The server that the flags name, which must be there and readable; `None` without any.
+pub(super) fn lower(args: &ServerArgs) -> Result<Option<ServerOf>, CliError> {
+    match (args.server_pid, &args.server_cgroup) {
+        (Some(pid), Some(group)) => Err(CliError::usage(format!(
+            "--server-pid {pid} and --server-cgroup '{}' contradict each other; give one of them",
+            group.escape_debug()
+        ))),
+        (Some(pid), None) => process(pid).map(Some),
+        (None, Some(typed)) => group(typed).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+fn process(pid: u32) -> Result<ServerOf, CliError> {
+    if pid == std::process::id() {
+        return Err(CliError::usage(format!("--server-pid {pid} is wring itself")));
+    }
+    UsageLook::of_process(pid, None).map_err(|error| {
+        CliError::usage(format!("--server-pid {pid} cannot be watched: {error}"))
+            .hint("give the id of the server's process on this machine, such as $(pidof nginx)")
+    })?;
+    Ok(ServerOf::Process(pid))
+}
+
+fn group(typed: &str) -> Result<ServerOf, CliError> {
+    let shown = typed.escape_debug();
+    let (folder, _) = UsageLook::find_group(typed).map_err(|error| {
+        CliError::usage(format!("--server-cgroup '{shown}' cannot be watched: {error}")).hint(
+            "give a folder of the version-2 hierarchy, such as /sys/fs/cgroup/system.slice/\
+             nginx.service",
+        )
+    })?;
+    Ok(ServerOf::Group(folder))
+}
