@@ -9,7 +9,8 @@ use std::time::Duration;
 use support::serve::Serve;
 use support::{Nginx, assert_identities_hold, number, report_of, said, wring};
 
-const RUN_MAX: Duration = Duration::from_secs(30);
+/// Bounds a hang; no claim depends on it.
+const RUN_MAX: Duration = Duration::from_secs(60);
 const KEEP: &str = "location / { return 200 \"ok\"; }";
 
 /// The numbers of one run's report.
@@ -24,7 +25,8 @@ struct Counts {
 }
 
 fn counts(arguments: &[&str]) -> Counts {
-    let output = wring(arguments, RUN_MAX);
+    // No answer is given up for being late on a busy machine.
+    let output = wring(&[arguments, &["-T", "40s"]].concat(), RUN_MAX);
     assert!(output.status.success(), "{arguments:?}: {}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
@@ -88,7 +90,7 @@ fn fewer_requests_than_connections_are_still_exact() {
 fn a_timed_run_counts_window_and_drain_together() {
     for (c, p) in [("1", "1"), ("15", "16"), ("64", "1"), ("1000", "1"), ("1000", "16")] {
         let Some(nginx) = Nginx::start(KEEP) else { return };
-        let line = ["-c", c, "-p", p, "-d", "300ms", "--drain", "10s", "-T", "20s", "--json"];
+        let line = ["-c", c, "-p", p, "-d", "300ms", "--drain", "40s", "--json"];
         let counts = counts(&[&[&*nginx.url("")], &line[..]].concat());
         let log = nginx.into_log();
         assert_eq!(counts.completed, counts.started, "-c {c} -p {p}");
@@ -125,7 +127,7 @@ fn a_timed_run_over_ending_connections_is_exact_too() {
         let server = format!("keepalive_requests {limit}; {KEEP}");
         for depth in ["1", "16"] {
             let Some(nginx) = Nginx::start(&server) else { return };
-            let line = ["-c", "15", "-p", depth, "-d", "400ms", "--drain", "10s", "--json"];
+            let line = ["-c", "15", "-p", depth, "-d", "400ms", "--drain", "40s", "--json"];
             let counts = counts(&[&[&*nginx.url("")], &line[..]].concat());
             let log = nginx.into_log();
             assert_eq!(counts.completed, log.len() as u64, "limit {limit}, depth {depth}");
@@ -143,7 +145,7 @@ fn every_built_in_server_counts_what_wring_counts() {
         for c in ["1", "15", "64", "1000"] {
             for p in ["1", "16"] {
                 for end in [["-n", "5003"], ["-d", "100ms"]] {
-                    let line = ["-c", c, "-p", p, "--drain", "10s", "-T", "20s", "--json"];
+                    let line = ["-c", c, "-p", p, "--drain", "40s", "--json"];
                     let counts = counts(&[&[&*serve.url()], &line[..], &end].concat());
                     assert_eq!(counts.completed, counts.started, "{engine} -c {c} -p {p}");
                     sum += counts.completed;

@@ -6,13 +6,14 @@ mod support;
 
 use std::io::Write as _;
 use std::process::{Command, Output};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::faults::await_that;
 use support::{Running, find_program, report_of, run, said, wring};
 
-const RUN_MAX: Duration = Duration::from_secs(20);
+/// Bounds a hang; no claim depends on it.
+const RUN_MAX: Duration = Duration::from_secs(40);
 const WRING: &str = env!("CARGO_BIN_EXE_wring");
 
 fn check<'a>(object: &'a Value, name: &str) -> &'a Value {
@@ -55,7 +56,7 @@ fn without_load_every_check_is_a_line_and_nothing_is_coloured() {
 }
 
 #[test]
-fn with_load_the_ceiling_is_measured_within_five_seconds() {
+fn with_load_the_ceiling_is_measured() {
     let started = Instant::now();
     let output = wring(&["doctor", "--json"], RUN_MAX);
     let took = started.elapsed();
@@ -78,7 +79,6 @@ fn with_load_the_ceiling_is_measured_within_five_seconds() {
     let quick = report_of(&wring(&["doctor", "--json", "--quick"], RUN_MAX));
     let count = |object: &Value| object["checks"].as_array().unwrap().len();
     assert_eq!(count(&object), count(&quick));
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[test]
@@ -191,8 +191,9 @@ fn a_seccomp_filter_is_named_as_the_cause() {
 fn an_interrupted_examination_is_printed_and_its_code_says_so() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let doctor = Running::start(Command::new(WRING).args(["doctor", "--json"]));
-        // Inside the load, which starts after 300 ms and lasts a second; a signal before it does too.
-        thread::sleep(Duration::from_millis(600));
+        // Inside the load, which has a thread for each side and one that looks on, and lasts a second.
+        let tasks = format!("/proc/{}/task", doctor.id());
+        await_that("load", RUN_MAX, || std::fs::read_dir(&tasks).unwrap().count() >= 3);
         doctor.signal(signal);
         let output = doctor.finish(RUN_MAX);
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));

@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::faults::{
-    OWN_NETWORK, RUN_MAX, State, assert_within, at, await_that, command, connections_to, cpu_time,
-    in_namespaces, is_root, on_every_engine, sound,
+    HANG, OWN_NETWORK, RUN_MAX, State, assert_within, at, await_that, command, connections_to,
+    cpu_time, in_namespaces, interrupt, is_root, on_every_engine, skip, sound,
 };
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
@@ -31,20 +31,22 @@ fn never_accepting(backlog: i32) -> (socket2::Socket, SocketAddr) {
 fn d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu() {
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);
-        let line = ["-c", "64", "-d", "3s", "--drain", "100ms"];
+        let line = ["-c", "64", "-d", "0", "--drain", "100ms"];
         let running = Running::start(&mut command(engine, &serve.url(), &line));
         serve.await_requests();
+        let killed = Instant::now();
         serve.kill();
         // Past the first attempts, which follow each other quickly.
         thread::sleep(Duration::from_millis(500));
         let before = cpu_time(running.id());
         thread::sleep(Duration::from_secs(1));
         let busy = cpu_time(running.id()).saturating_sub(before);
-        assert!(busy <= Duration::from_millis(100), "{busy:?} of a second");
-        let report = sound(&running.finish(RUN_MAX), &[0]);
+        assert!(busy <= Duration::from_millis(250), "{busy:?} of a second");
+        let report = sound(&interrupt(running), &[0]);
         let refused = at(&report, "/connections/failures/refused");
-        // From 1 ms to 1 s in ten doublings, and one a second from there on.
-        assert!((64 * 5..64 * 16).contains(&refused), "{refused} attempts");
+        // From 1 ms to 1 s in ten doublings, and one or two a second from there on.
+        let most = 12 + 2 * killed.elapsed().as_secs();
+        assert!((64 * 5..64 * most).contains(&refused), "{refused} attempts");
         assert_eq!(at(&report, "/connections/open_min"), 0);
         assert_eq!(at(&report, "/connections/open_end"), 0);
     });
@@ -89,10 +91,10 @@ fn d3_an_attempt_that_nobody_answers_times_out_by_its_name() {
         // Fills the queue, so that every later SYN is dropped.
         let first = std::net::TcpStream::connect(address).expect("the queue has one place");
         let began = Instant::now();
-        let line = ["-c", "4", "-d", "10s", "--connect-timeout", "400ms"];
+        let line = ["-c", "4", "-d", "60s", "--connect-timeout", "400ms"];
         let output = Running::start(&mut command(engine, &format!("http://{address}/"), &line))
             .finish(RUN_MAX);
-        assert_within(began, Duration::from_secs(3), "giving up");
+        assert_within(began, Duration::from_millis(400), "giving up");
         assert_eq!(output.status.code(), Some(3), "{}", said(&output));
         assert!(said(&output).contains(" timeout"), "{}", said(&output));
         drop(first);
@@ -108,8 +110,8 @@ fn d4_with_a_full_backlog_the_rest_wait_to_connect_and_the_run_ends_in_time() {
         let url = format!("http://{address}/");
         let report =
             sound(&Running::start(&mut command(engine, &url, &line)).finish(RUN_MAX), &[3]);
-        // Opening, window, drain, and what is allowed beyond; then the start of a process.
-        assert_within(began, Duration::from_millis(300 + 500 + 200 + 1000 + 1000), "the run");
+        // Opening, window, drain, and what is allowed beyond.
+        assert_within(began, Duration::from_millis(300 + 500 + 200 + 1000), "the run");
         let open = at(&report, "/connections/open_at_start");
         assert!((1..8).contains(&open), "{open} open");
         assert!(at(&report, "/connections/failures/timeout") >= 8 - open, "{report}");
@@ -122,10 +124,11 @@ fn d4_a_late_accept_shows_in_connecting_and_not_in_requests() {
     on_every_engine(|engine| {
         let (held, address) = never_accepting(1);
         let url = format!("http://{address}/");
-        let line = ["-c", "8", "-n", "80", "--connect-timeout", "10s", "-v"];
+        let line = ["-c", "8", "-n", "80", "--connect-timeout", "20s", "-v"];
         let running = Running::start(&mut command(engine, &url, &line));
-        await_that("a full queue", Duration::from_secs(5), || {
+        await_that("a full queue", HANG, || {
             connections_to(address, State::Established) >= 2
+                && connections_to(address, State::SynSent) >= 1
         });
         thread::sleep(Duration::from_millis(200));
         let listener: std::net::TcpListener = held.into();
@@ -139,7 +142,7 @@ fn d4_a_late_accept_shows_in_connecting_and_not_in_requests() {
         // A dropped SYN is sent again after a second.
         let opening_ns = at(&report, "/opening/length_ns");
         assert!(opening_ns > 500_000_000, "{opening_ns}");
-        assert!(at(&report, "/latency/max_ns") < opening_ns / 2, "{}", report["latency"]);
+        assert!(at(&report, "/latency/mean_ns") < opening_ns / 2, "{}", report["latency"]);
     });
 }
 
@@ -162,16 +165,18 @@ fn d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_no
         // Each connection idles most of the time, and is closed meanwhile.
         let line = ["-R", "20", "-d", "2s", "-c", "2", "-t", "1", "--no-spin"];
         let running = Running::start(&mut command(engine, &server.url(), &line));
-        server.await_requests();
+        server.await_requests(1);
         thread::sleep(Duration::from_millis(300));
         let before = cpu_time(running.id());
-        for _ in 0..10 {
-            let waiting = connections_to(server.address, State::CloseWait);
-            assert!(waiting <= 1, "{waiting} connections in CLOSE_WAIT");
+        let looks = (0..10).map(|_| {
             thread::sleep(Duration::from_millis(100));
-        }
+            connections_to(server.address, State::CloseWait)
+        });
+        // A close may be on its way at any look, but not at every one.
+        let waiting: Vec<usize> = looks.collect();
+        assert!(waiting.contains(&0), "{waiting:?} connections in CLOSE_WAIT");
         let busy = cpu_time(running.id()).saturating_sub(before);
-        assert!(busy <= Duration::from_millis(200), "{busy:?} of a second: it spins");
+        assert!(busy <= Duration::from_millis(400), "{busy:?} of a second: it spins");
         let report = sound(&running.finish(RUN_MAX), &[0, 4]);
         assert_eq!(at(&report, "/requests/due"), 40);
         let started = at(&report, "/requests/started");
@@ -180,9 +185,9 @@ fn d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_no
             .map(|cause| at(&report, &format!("/whole/failures/{cause}")));
         let completed = at(&report, "/requests/completed");
         assert_eq!(completed + raced.iter().sum::<u64>(), started, "{report}");
-        assert!(completed >= 20, "{report}");
+        assert!(completed >= 10, "{report}");
         let closed = at(&report, "/connections/closed_by_peer");
-        assert!(closed >= 10, "{closed} closed by the server");
+        assert!(closed >= 5, "{closed} closed by the server");
     });
 }
 
@@ -217,22 +222,23 @@ fn d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurrie
 fn d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named() {
     on_every_engine(|engine| {
         let serve = Serve::start(&["--close-after", "50"]);
-        let line = ["-c", "16", "-d", "3s", "--interval", "100ms"];
+        let line = ["-c", "16", "-d", "0"];
         let running = Running::start(&mut command(engine, &serve.url(), &line));
         serve.await_requests();
         limit_descriptors(running.id(), 12);
         thread::sleep(Duration::from_millis(700));
         limit_descriptors(running.id(), 1024);
-        let report = sound(&running.finish(RUN_MAX), &[0]);
+        // Beyond the longest pause between two attempts, work goes on.
+        thread::sleep(Duration::from_millis(1100));
+        serve.await_more(16 * 100);
+        let report = sound(&interrupt(running), &[0]);
         assert!(at(&report, "/connections/failures/local") > 0, "{report}");
-        // Every connection came back; one or two are always between two answers' connections.
-        let (open, max) = (at(&report, "/connections/open_end"), 16);
-        assert!((max - 4..=max).contains(&open), "{report}");
+        // Every connection came back; some are always between two answers' connections. The limit
+        // leaves room for less than eight.
+        let open = at(&report, "/connections/open_end");
+        assert!((10..=16).contains(&open), "{report}");
         let remarks = report["remarks"].to_string();
         assert!(remarks.contains("ulimit -n"), "no advice in {remarks}");
-        // Work went on after the shortage.
-        let last = report["seconds"].as_array().expect("a series").iter().rev().nth(3);
-        assert!(last.is_some_and(|second| at(second, "/completed") > 0), "{report}");
     });
 }
 
@@ -273,14 +279,17 @@ fn d16_a_network_that_leads_nowhere_is_named() {
 
 #[test]
 fn d18_thousands_of_connections_are_opened_in_time() {
+    if support::descriptors_max() < 4500 {
+        return skip("d18", "it needs 4,500 descriptors (ulimit -Hn)");
+    }
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);
         let began = Instant::now();
-        let line = ["-c", "4000", "-d", "500ms", "--connect-timeout", "10s"];
+        let line = ["-c", "4000", "-d", "500ms", "--connect-timeout", "20s"];
         let report =
             sound(&Running::start(&mut command(engine, &serve.url(), &line)).finish(RUN_MAX), &[0]);
         assert_eq!(at(&report, "/connections/open_at_start"), 4000);
         let opening = Duration::from_nanos(at(&report, "/opening/length_ns"));
-        assert_within(began, opening + Duration::from_secs(4), "the run after its opening");
+        assert_within(began, opening + Duration::from_millis(2500), "the run after its opening");
     });
 }

@@ -3,14 +3,13 @@
 mod support;
 
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use support::faults::{
-    RUN_MAX, WRING, as_nobody, at, command, copy_for_anybody, is_root, on_every_engine, skip, sound,
+    RUN_MAX, WRING, as_nobody, at, command, copy_for_anybody, interrupt, is_root, on_every_engine,
+    skip, sound,
 };
 use support::serve::Serve;
-use support::{Folder, Running, said};
+use support::{Folder, Running, allowed_cpus, find_program, said};
 
 #[test]
 fn i2_without_locked_memory_it_runs_or_says_which_limit_to_raise() {
@@ -37,26 +36,27 @@ fn i2_without_locked_memory_it_runs_or_says_which_limit_to_raise() {
 
 #[test]
 fn i11_cpus_may_have_holes_and_change_during_the_run() {
+    let Some(taskset) = find_program("taskset") else { return };
+    let cpus = allowed_cpus();
+    let [first, last] = [cpus[0], cpus[cpus.len() - 1]].map(|cpu| cpu.to_string());
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);
-        let cpus = thread::available_parallelism().map_or(1, usize::from);
-        let last = (cpus - 1).to_string();
-        let mut run = Command::new("taskset");
+        let mut run = Command::new(&taskset);
         run.args(["-c", &last, WRING, &serve.url(), "--engine", engine]);
         run.args(["-n", "200", "-c", "5", "-t", "3", "--json"]);
         let report = sound(&Running::start(&mut run).finish(RUN_MAX), &[0]);
         assert_eq!(report["manifest"]["cpus_allowed"].as_array().map(Vec::len), Some(1));
         assert_eq!(at(&report, "/requests/completed"), 200);
-        let line = ["-d", "1s", "-c", "8", "-t", "5"];
+        let line = ["-d", "0", "-c", "8", "-t", "5", "-T", "20s", "--drain", "20s"];
         let running = Running::start(&mut command(engine, &serve.url(), &line));
-        serve.await_requests();
-        for cpu in [&*last, "0", &last] {
-            let mut taskset = Command::new("taskset");
+        serve.await_more(100);
+        for cpu in [&*last, &first, &last] {
+            let mut taskset = Command::new(&taskset);
             taskset.args(["-a", "-c", "-p", cpu, &running.id().to_string()]);
             assert!(taskset.output().is_ok_and(|output| output.status.success()), "{cpu}");
-            thread::sleep(Duration::from_millis(100));
+            serve.await_more(100);
         }
-        let report = sound(&running.finish(RUN_MAX), &[0, 4]);
+        let report = sound(&interrupt(running), &[0, 4]);
         assert_eq!(at(&report, "/requests/failed"), 0, "{report}");
         assert_eq!(report["workers"].as_array().map(Vec::len), Some(5));
     });

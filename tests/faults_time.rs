@@ -7,26 +7,27 @@ use std::time::{Duration, Instant};
 
 use support::Running;
 use support::faults::{
-    RUN_MAX, assert_within, at, command, on_every_engine, peak_resident_bytes, sound,
+    RUN_MAX, assert_within, at, command, interrupt, on_every_engine, peak_resident_bytes, sound,
 };
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
 
 const MS: u64 = 1_000_000;
-/// The start and the end of a process on a busy machine, beyond what a run may take.
-const PROCESS: Duration = Duration::from_secs(1);
 
 #[test]
 fn e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late() {
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);
-        let line = ["-R", "200", "-d", "3s", "-c", "32", "-T", "10s"];
+        let line = ["-R", "200", "-d", "3s", "-c", "32", "-T", "20s", "--drain", "20s"];
         let running = Running::start(&mut command(engine, &serve.url(), &line));
         serve.await_requests();
         thread::sleep(Duration::from_millis(300));
+        let stopping = Instant::now();
         serve.signal("STOP");
         thread::sleep(Duration::from_secs(1));
         serve.signal("CONT");
+        // As long as it was asked for, or more where sleeps and signals take their time.
+        let stopped_ns = stopping.elapsed().as_nanos() as u64;
         let report = sound(&running.finish(RUN_MAX), &[0, 4]);
         assert_eq!(at(&report, "/requests/due"), 600);
         assert_eq!(at(&report, "/requests/completed"), 600, "{report}");
@@ -34,10 +35,11 @@ fn e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late() {
         // that had a request under way are: the rest had not left.
         let corrected = |what: &str| at(&report, &format!("/latency/{what}"));
         assert!(corrected("max_ns") >= 900 * MS, "{}", report["latency"]);
+        let late_ns = |share: u64| stopped_ns.saturating_sub(3000 * MS * share / 100);
         let p75 = corrected("p75_ns");
-        assert!((100 * MS..450 * MS).contains(&p75), "{}", report["latency"]);
+        assert!((100 * MS..late_ns(25) + 200 * MS).contains(&p75), "{}", report["latency"]);
         let late = corrected("p90_ns");
-        assert!((500 * MS..900 * MS).contains(&late), "{late}: {}", report["latency"]);
+        assert!((500 * MS..late_ns(10) + 200 * MS).contains(&late), "{}", report["latency"]);
         let from_send = at(&report, "/service/p90_ns");
         assert!(from_send < late / 2, "{from_send} is not less than {late}");
     });
@@ -47,7 +49,7 @@ fn e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late() {
 fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);
-        let line = ["-R", "200", "-d", "1s", "--drain", "300ms", "-c", "8", "-T", "10s"];
+        let line = ["-R", "200", "-d", "2s", "--drain", "300ms", "-c", "8", "-T", "60s"];
         let began = Instant::now();
         let running = Running::start(&mut command(engine, &serve.url(), &line));
         serve.await_requests();
@@ -55,9 +57,9 @@ fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
         serve.signal("STOP");
         let output = running.finish(RUN_MAX);
         serve.signal("CONT");
-        assert_within(began, Duration::from_millis(1300 + 1000) + PROCESS, "the run");
+        assert_within(began, Duration::from_millis(2300 + 1000), "the run");
         let report = sound(&output, &[0, 4]);
-        assert_eq!(at(&report, "/requests/due"), 200);
+        assert_eq!(at(&report, "/requests/due"), 400);
         assert_eq!(at(&report, "/requests/inflight_end"), 8, "{report}");
         assert!(at(&report, "/requests/unsent_end") > 50, "{report}");
         assert_ne!(report["verdict"]["kind"], "schedule kept", "{report}");
@@ -68,17 +70,21 @@ fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
 fn e5_e6_an_answer_after_the_timeout_is_no_answer() {
     on_every_engine(|engine| {
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec();
-        let server = Scripted::start(Script::AnswerLate(answer, Duration::from_millis(250)));
-        let line = ["-c", "4", "-n", "12", "-T", "100ms", "-d", "20s"];
+        // Late enough for a worker that is itself late to look at its timeouts, and in time for the
+        // answers to come before the end.
+        let server = Scripted::start(Script::AnswerLate(answer, Duration::from_millis(600)));
+        let line = ["-c", "4", "-n", "32", "-T", "100ms", "-d", "20s"];
         let report = sound(
             &Running::start(&mut command(engine, &server.url(), &line)).finish(RUN_MAX),
             &[3],
         );
-        assert_eq!(at(&report, "/requests/started"), 12);
-        assert_eq!(at(&report, "/whole/failures/timeout"), 12);
+        assert_eq!(at(&report, "/requests/started"), 32);
+        assert_eq!(at(&report, "/whole/failures/timeout"), 32);
         assert_eq!(at(&report, "/requests/completed"), 0);
-        assert_eq!(at(&report, "/connections/errored"), 12);
-        assert_eq!(server.requests(), 12);
+        assert_eq!(at(&report, "/connections/errored"), 32);
+        // What was sent last may not have been read yet.
+        server.await_requests(32);
+        assert_eq!(server.requests(), 32);
     });
 }
 
@@ -95,7 +101,7 @@ fn e8_a_rate_that_nothing_reaches_is_told_and_costs_no_memory() {
             thread::sleep(Duration::from_millis(5));
         }
         let report = sound(&running.finish(RUN_MAX), &[0, 4]);
-        assert_within(began, Duration::from_secs(10), "the run");
+        assert_within(began, Duration::from_millis(300 + 1000 + 1000), "the run");
         assert_eq!(at(&report, "/requests/due"), 270_000_000);
         assert!(at(&report, "/requests/unsent_end") > 260_000_000, "{report}");
         assert_ne!(report["verdict"]["kind"], "schedule kept");
@@ -111,9 +117,9 @@ fn e9_a_window_of_a_millisecond_and_one_of_a_day_are_measured() {
         let report = sound(&run(&["-d", "1ms", "-c", "4"]).finish(RUN_MAX), &[0, 3, 4]);
         assert_eq!(at(&report, "/window/length_ns"), MS);
         let running = run(&["-d", "24h", "-c", "4"]);
-        thread::sleep(Duration::from_millis(500));
-        running.signal("INT");
-        let report = sound(&running.finish(RUN_MAX), &[130]);
+        serve.await_more(100);
+        thread::sleep(Duration::from_millis(50));
+        let report = sound(&interrupt(running), &[130]);
         assert!(at(&report, "/window/length_ns") > 10 * MS, "{report}");
         assert_eq!(at(&report, "/asked/duration_ns"), 24 * 3600 * 1000 * MS);
     });
@@ -131,7 +137,7 @@ fn check_endless(first: &[u8], piece: &[u8], pause_ms: u64, causes: &[&str]) {
         let server = Scripted::start(Script::Endless(first.to_vec(), piece.to_vec(), pause));
         let began = Instant::now();
         let (peak_bytes, report) = run_watched(engine, &server, "700ms");
-        assert_within(began, Duration::from_millis(900 + 1000) + PROCESS, "the run");
+        assert_within(began, Duration::from_millis(900 + 1000), "the run");
         let more = peak_bytes.saturating_sub(start_bytes);
         assert!(more <= CONNECTIONS * PER_CONNECTION_BYTES_MAX, "{more} above {start_bytes}");
         let started = at(&report, "/requests/started");
@@ -144,7 +150,7 @@ fn check_endless(first: &[u8], piece: &[u8], pause_ms: u64, causes: &[&str]) {
 /// The most memory that was resident in a run where nothing completes, and its report.
 fn run_watched(engine: &str, server: &Scripted, duration: &str) -> (u64, serde_json::Value) {
     let connections = CONNECTIONS.to_string();
-    let line = ["-c", &connections, "-t", "1", "-d", duration, "--drain", "200ms", "-T", "5s"];
+    let line = ["-c", &connections, "-t", "1", "-d", duration, "--drain", "200ms", "-T", "60s"];
     let running = Running::start(&mut command(engine, &server.url(), &line));
     let mut peak = 0;
     while let Some(bytes) = peak_resident_bytes(running.id()).filter(|_| !running.has_ended()) {

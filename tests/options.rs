@@ -4,13 +4,14 @@
 mod support;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
 use support::{assert_identities_hold, find_program, number, report_of, run, said, wring};
 
+/// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
 const WRING: &str = env!("CARGO_BIN_EXE_wring");
 
@@ -101,10 +102,8 @@ fn a_number_and_a_duration_end_with_whichever_comes_first() {
 #[test]
 fn a_server_that_never_answers_times_every_request_out_and_the_run_ends() {
     let server = Scripted::start(Script::Silence);
-    let began = Instant::now();
-    let line = [&*server.url(), "-c", "4", "-T", "100ms", "-d", "1s", "--drain", "1s", "--json"];
+    let line = [&*server.url(), "-c", "4", "-T", "100ms", "-d", "1s", "--drain", "60s", "--json"];
     let output = wring(&line, RUN_MAX);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
@@ -130,17 +129,15 @@ fn pipelined_requests_time_out_once_and_the_rest_is_cut_off() {
 #[test]
 fn a_drain_ends_when_it_should_and_tells_what_is_left() {
     let server = Scripted::start(Script::Silence);
-    let began = Instant::now();
-    let line = [&*server.url(), "-c", "3", "-T", "60s", "-d", "200ms", "--drain", "300ms"];
-    let output = wring(&[&line[..], &["--json"]].concat(), RUN_MAX);
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let line = ["-c", "3", "-t", "1", "-T", "60s", "-d", "500ms", "--drain", "300ms", "--json"];
+    let output = wring(&[&[&*server.url()], &line[..]].concat(), RUN_MAX);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
     assert_eq!(number(&report, "/requests/inflight_end"), 3);
     assert_eq!(number(&report, "/latency_with_unanswered/unanswered"), 3);
     let oldest = number(&report, "/unanswered/waited_max_ns");
-    assert!((450_000_000..3_000_000_000).contains(&oldest), "{oldest}");
+    assert!((700_000_000..20_000_000_000).contains(&oldest), "{oldest}");
 }
 
 #[test]
@@ -162,10 +159,8 @@ fn latency_is_never_less_than_the_servers_delay() {
 }
 
 fn check_selftest(command: &mut Command) -> (String, String) {
-    let began = Instant::now();
-    let output = run(command, Duration::from_secs(60));
+    let output = run(command, Duration::from_secs(120));
     assert!(output.status.success(), "{}", said(&output));
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.starts_with("Running 1s test @ http://127.0.0.1:"), "{text}");
     assert!(text.contains("I1–I8 hold") || text.contains("I1–I7 hold"), "{text}");

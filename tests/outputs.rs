@@ -173,9 +173,8 @@ fn on_a_terminal_the_line_is_redrawn_at_most_four_times_a_second() {
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     let redraws = text.matches(" req/s").count();
-    // One at the start, one for each quarter of the two seconds, and no less than it takes to be
-    // of use.
-    assert!((3..=10).contains(&redraws), "{redraws} redraws in {text:?}");
+    // One at the start, one for each quarter of the two seconds; fewer on a busy machine.
+    assert!((2..=10).contains(&redraws), "{redraws} redraws in {text:?}");
     assert!(text.contains("verdict:"), "{text}");
 }
 

@@ -6,11 +6,12 @@ mod support;
 use std::io;
 use std::net::TcpListener;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::serve::Serve;
 use support::{Folder, Port, assert_identities_hold, number, report_of, run, said, wring};
 
+/// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
 /// A listener that must see nobody.
@@ -209,24 +210,16 @@ fn nobody_listening_is_told_in_time_with_the_cause() {
     let dead = Port::reserve();
     let url = format!("http://{}/", dead.address());
     for connections in ["1", "64", "1000"] {
-        let began = Instant::now();
-        let arguments = [&*url, "-c", connections, "-T", "10s", "-d", "30s"];
+        let arguments = [&*url, "-c", connections, "-T", "60s", "-d", "60s"];
         let output = wring(&arguments, RUN_MAX);
         assert_refused(&output, 3, &["refused", &url[7..url.len() - 1]], &arguments);
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "-c {connections}: {:?}",
-            began.elapsed()
-        );
     }
 }
 
 #[test]
 fn a_name_without_an_address_is_told_in_time_with_the_cause() {
-    let began = Instant::now();
     let arguments = ["http://no-such-name.invalid:8080/"];
     assert_refused(&wring(&arguments, RUN_MAX), 3, &["no-such-name.invalid"], &arguments);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 /// wring under the limits that `ulimit` sets.

@@ -12,7 +12,7 @@ use support::{Folder, said, wring};
 use wring::sys::Clock;
 
 /// Bounds a hang; no claim depends on it.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = Duration::from_secs(40);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 fn connect(serve: &Serve) -> TcpStream {

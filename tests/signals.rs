@@ -3,12 +3,14 @@
 mod support;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use support::faults::{State, await_that, connections_to};
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
 use support::{Running, assert_identities_hold, number, report_of, said};
 
+/// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
 fn start(arguments: &[&str]) -> Running {
@@ -20,11 +22,8 @@ fn check_interrupted(signal: &str, code: i32, word: &str) {
     let serve = Serve::start(&[]);
     let running = start(&[&serve.url(), "-c", "15", "-p", "4", "-d", "60s", "--json"]);
     serve.await_requests();
-    let began = Instant::now();
     running.signal(signal);
     let output = running.finish(RUN_MAX);
-    // The drain has a second at most and needs next to nothing; the rest is for a busy machine.
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert_eq!(output.status.code(), Some(code), "{}", said(&output));
     let report = report_of(&output);
     assert_eq!(report["interrupted"], word, "{report}");
@@ -75,16 +74,14 @@ fn without_an_end_of_its_own_a_run_ends_normally_when_interrupted() {
 #[test]
 fn a_second_signal_ends_a_long_drain_at_once() {
     let server = Scripted::start(Script::Silence);
-    let arguments = [&*server.url(), "-c", "3", "-d", "60s", "-T", "50s", "--drain", "30s"];
+    let arguments = [&*server.url(), "-c", "3", "-d", "60s", "-T", "50s", "--drain", "50s"];
     let running = start(&[&arguments[..], &["--json"]].concat());
-    server.await_requests();
+    server.await_requests(3);
     running.signal("INT");
     // The control thread must have seen the first before the second counts as one of its own.
     std::thread::sleep(Duration::from_millis(300));
-    let began = Instant::now();
     running.signal("INT");
     let output = running.finish(RUN_MAX);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     // No request completed, which comes before interruption.
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let report = report_of(&output);
@@ -99,7 +96,7 @@ fn an_interrupted_warm_up_leaves_an_empty_window_and_a_short_drain() {
     let running = start(&[&serve.url(), "--warmup", "60s", "-d", "60s", "--json"]);
     serve.await_requests();
     // Long enough that a drain counted from the beginning would show.
-    std::thread::sleep(Duration::from_millis(400));
+    std::thread::sleep(Duration::from_millis(1500));
     running.signal("INT");
     let output = running.finish(RUN_MAX);
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
@@ -107,7 +104,7 @@ fn an_interrupted_warm_up_leaves_an_empty_window_and_a_short_drain() {
     assert_identities_hold(&report);
     assert_eq!(number(&report, "/window/length_ns"), 0);
     assert_eq!(number(&report, "/latency/count"), 0);
-    assert!(number(&report, "/drain/length_ns") < 300_000_000, "{}", report["drain"]);
+    assert!(number(&report, "/drain/length_ns") < 1_200_000_000, "{}", report["drain"]);
     assert_eq!(number(&report, "/whole/completed"), number(&serve.into_counts(), "/requests"));
 }
 
@@ -120,10 +117,9 @@ fn a_signal_before_the_load_ends_the_run_before_it_starts() {
     listener.listen(0).unwrap();
     let address = listener.local_addr().unwrap().as_socket().unwrap();
     let running = start(&[&format!("http://{address}/"), "-c", "8", "-T", "60s", "-d", "60s"]);
-    std::thread::sleep(Duration::from_millis(500));
-    let began = Instant::now();
+    // It listens for signals from before it begins to connect.
+    await_that("an attempt", RUN_MAX, || connections_to(address, State::SynSent) > 0);
     running.signal("INT");
     let output = running.finish(RUN_MAX);
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     assert!([3, 130].contains(&output.status.code().unwrap()), "{}", said(&output));
 }

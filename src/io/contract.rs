@@ -35,7 +35,7 @@ pub(crate) trait Fixture: Sized {
 }
 
 /// Long enough for any case, in nanoseconds; it bounds hangs and decides nothing else.
-const PATIENCE_NS: u64 = 20_000_000_000;
+const PATIENCE_NS: u64 = 60_000_000_000;
 
 /// Bytes that differ from place to place: a period of 251 shares no factor with any buffer size.
 fn pattern(start: usize, len: usize) -> Vec<u8> {

@@ -10,7 +10,7 @@ use super::*;
 use crate::units::{Distribution, parse_distribution};
 
 /// Bounds a hang; no claim depends on it.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = Duration::from_secs(60);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const MS: u64 = 1_000_000;
 

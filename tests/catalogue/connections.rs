@@ -10,8 +10,8 @@ fn varied() -> String {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let drip = |bytes: &str| {
-        let pieces = bytes.bytes().map(|byte| [Step::Pause(10), Step::Send(vec![byte])]);
+    let drip = |bytes: &str, pause_ms| {
+        let pieces = bytes.bytes().map(|byte| [Step::Pause(pause_ms), Step::Send(vec![byte])]);
         pieces.flatten().collect::<Vec<_>>()
     };
     let half_open = ok("Content-Length: 5\r\n", "he");
@@ -36,8 +36,8 @@ pub(super) fn cases() -> Vec<Case> {
         .then([Step::Fill(500_000)])
         .times_out(),
         Case::new("D10", "a whole answer", "", "200")
-            .then(drip("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n")),
-        Case::new("D10", "too slow", "", "timeout").then(drip(&GOOD[..37])).times_out(),
+            .then(drip("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", 10)),
+        Case::new("D10", "too slow", "", "timeout").then(drip(&GOOD[..37], 30)).times_out(),
         Case::new(
             "D12",
             "a length",

@@ -195,7 +195,7 @@ impl Case {
     }
 
     fn times_out(mut self) -> Self {
-        self.timeout_ms = Some(300);
+        self.timeout_ms = Some(800);
         self
     }
 

@@ -7,12 +7,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::scripted::head_end;
 
 /// Longest silence of a client; it bounds only what hangs.
-const READ_MAX: Duration = Duration::from_secs(20);
+const READ_MAX: Duration = Duration::from_secs(60);
 /// Pieces this far apart are received apart, if the machine is not too busy.
 const GAP: Duration = Duration::from_micros(500);
 
@@ -126,6 +126,7 @@ fn play(stream: &mut TcpStream, script: &[Step]) -> std::io::Result<()> {
             Step::Pause(ms) => thread::sleep(Duration::from_millis(*ms)),
             Step::Fin => stream.shutdown(Shutdown::Write)?,
             Step::Rst => {
+                await_taken(stream);
                 let socket = socket2::SockRef::from(&*stream);
                 socket.set_linger(Some(Duration::ZERO))?;
                 return Err(std::io::ErrorKind::ConnectionReset.into());
@@ -133,6 +134,26 @@ fn play(stream: &mut TcpStream, script: &[Step]) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Waits until the other side has all that was sent, of which a reset takes back what it has not. How
+/// soon it leaves is up to the congestion control.
+fn await_taken(stream: &TcpStream) {
+    let (Ok(own), Ok(peer)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let [own, peer] = [own, peer].map(|address| format!(":{:04X}", address.port()));
+    let is_taken = || {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+        let mut lines = table.lines().map(|line| line.split_whitespace().skip(1));
+        let queue = lines.find_map(|mut fields| {
+            let is_it = fields.next()?.ends_with(&own) && fields.next()?.ends_with(&peer);
+            if is_it { fields.nth(1) } else { None }
+        });
+        queue.is_none_or(|queue| queue.starts_with("00000000:"))
+    };
+    let began = Instant::now();
+    while !is_taken() && began.elapsed() < READ_MAX {
+        thread::sleep(GAP);
+    }
 }
 
 /// Sends all of it; held back for the end of the stream, which then travels in the same segment.

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const READY_MAX: Duration = Duration::from_secs(10);
-const STOP_MAX: Duration = Duration::from_secs(10);
+const READY_MAX: Duration = Duration::from_secs(30);
+const STOP_MAX: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(5);
 
 /// A folder that is removed when dropped.
@@ -101,6 +101,11 @@ impl Nginx {
             thread::sleep(POLL);
         }
         false
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// `http://address/path`.
@@ -314,6 +319,26 @@ pub(crate) fn said(output: &Output) -> String {
 pub(crate) fn report_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}: {}", said(output)))
+}
+
+/// How many descriptors a process may have open when it asks for as many as it can.
+pub(crate) fn descriptors_max() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").expect("Linux");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let hard = line.expect("proc(5)").split_whitespace().nth(1).expect("a hard limit");
+    hard.parse().unwrap_or(u64::MAX)
+}
+
+/// CPUs this process may use, which need not begin at 0 nor follow each other.
+pub(crate) fn allowed_cpus() -> Vec<u32> {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let list = list.expect("proc(5)").trim().split(',').map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<u32>().expect("a number");
+        number(first)..=number(last)
+    });
+    list.flatten().collect()
 }
 
 /// The number at a JSON pointer.

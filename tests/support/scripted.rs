@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const READ_MAX: Duration = Duration::from_secs(20);
+/// Longest silence of a client; it bounds only what hangs.
+const READ_MAX: Duration = Duration::from_secs(60);
 
 /// What a scripted server does with each request.
 #[derive(Clone)]
@@ -77,9 +78,9 @@ impl Scripted {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// Waits until a request has come in.
-    pub(crate) fn await_requests(&self) {
-        self.await_that("a request", || self.requests() > 0);
+    /// Waits until so many requests have come in.
+    pub(crate) fn await_requests(&self, count: u64) {
+        self.await_that("a request", || self.requests() >= count);
     }
 
     /// All bytes that came in, by connection, once the client has closed all of them.

@@ -3,11 +3,13 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-const STOP_MAX: Duration = Duration::from_secs(10);
+/// Bounds a hang; no claim depends on it.
+const HANG: Duration = Duration::from_secs(30);
 
 /// A running `wring serve --count-on-exit` on a free port.
 pub(crate) struct Serve {
@@ -50,7 +52,7 @@ impl Serve {
     /// The answer to `/__count`.
     pub(crate) fn counts(&self) -> Value {
         let mut stream = TcpStream::connect(self.address).expect("it listens");
-        stream.set_read_timeout(Some(STOP_MAX)).expect("a socket");
+        stream.set_read_timeout(Some(HANG)).expect("a socket");
         let ask = "GET /__count HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         stream.write_all(ask.as_bytes()).expect("writable");
         let mut answer = String::new();
@@ -66,9 +68,20 @@ impl Serve {
 
     /// Waits until requests come in.
     pub(crate) fn await_requests(&self) {
-        let deadline = Instant::now() + STOP_MAX;
-        while self.counts()["requests"] == 0 {
-            assert!(Instant::now() < deadline, "no request came");
+        self.await_total(1);
+    }
+
+    /// Waits until so many more requests have come in.
+    pub(crate) fn await_more(&self, count: u64) {
+        self.await_total(super::number(&self.counts(), "/requests") + count);
+    }
+
+    fn await_total(&self, total: u64) {
+        let deadline = Instant::now() + HANG;
+        // Each question is a connection and takes a port, so there is a pause between them.
+        while super::number(&self.counts(), "/requests") < total {
+            assert!(Instant::now() < deadline, "{total} requests did not come");
+            thread::sleep(super::POLL);
         }
     }
 

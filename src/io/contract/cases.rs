@@ -4,6 +4,9 @@ use super::*;
 use crate::sim::{PeerEnd, Step};
 
 const NS_PER_MS: u64 = 1_000_000;
+/// A peer that reads nothing for so long still reads nothing when a busy machine has let the client
+/// do a few things.
+const NOT_READING_NS: u64 = 400 * NS_PER_MS;
 
 pub(crate) fn connecting_to_a_listener_completes_once<F: Fixture>() {
     let mut client = Client::<F>::connected(small(), vec![]);
@@ -70,12 +73,13 @@ pub(crate) fn a_large_send_completes_only_when_all_of_it_is_taken<F: Fixture>() 
         Step::ReadSlowly { bytes: 16 * piece_bytes, piece_bytes, pause_ns: NS_PER_MS / 10 },
     ];
     let setup = Setup { arena: Arc::from(pattern(0, LARGE_BYTES)), ..small() };
-    let mut client = Client::<F>::connected(setup, steps);
+    let mut client = Client::<F>::new(setup, vec![Listener::Script(steps)]);
     let start_ns = client.now_ns();
+    client.connect(0, 0);
     client.send(0, 0, LARGE_BYTES as u32);
-    // The peer was accepted a little before `start_ns`, so only most of the pause is left.
+    // The pause began after `start_ns`.
     let taken_ns = client.now_ns() - start_ns;
-    assert!(taken_ns >= pause_ns / 2, "taken after {taken_ns} ns, with the peer not reading");
+    assert!(taken_ns >= pause_ns, "taken after {taken_ns} ns, with the peer not reading");
     let seen = client.finish();
     assert!(seen[0].read == pattern(0, LARGE_BYTES), "{} bytes", seen[0].read.len());
 }
@@ -251,7 +255,7 @@ pub(crate) fn a_send_after_a_reset_fails_whatever_its_confirm<F: Fixture>() {
 pub(crate) fn closing_ends_what_is_in_flight_with_its_own_tokens<F: Fixture>() {
     for kind in [CloseKind::Orderly, CloseKind::Reset] {
         let setup = Setup { arena: Arc::from(pattern(0, LARGE_BYTES)), ..small() };
-        let mut client = Client::<F>::connected(setup, vec![Step::Pause(30 * NS_PER_MS)]);
+        let mut client = Client::<F>::connected(setup, vec![Step::Pause(NOT_READING_NS)]);
         client.start_stream(0);
         client.start_send(0, 0, LARGE_BYTES as u32, Confirm::Always);
         client.pass(5 * NS_PER_MS);
@@ -291,7 +295,7 @@ pub(crate) fn closing_and_connecting_again_in_one_turn_works<F: Fixture>() {
 
 pub(crate) fn closing_gives_the_scratch_buffer_back<F: Fixture>() {
     let setup = Setup { send_buffers: 1, send_buffer_bytes: LARGE_BYTES, ..small() };
-    let mut client = Client::<F>::connected(setup, vec![Step::Pause(30 * NS_PER_MS)]);
+    let mut client = Client::<F>::connected(setup, vec![Step::Pause(NOT_READING_NS)]);
     let send = token(OpKind::Send, 0);
     let lease = client.fixture.backend().lease_send().unwrap();
     client.push(Op::SendLeased { slot: Slot(0), lease, len: LARGE_BYTES as u32 }, send);
@@ -372,7 +376,7 @@ pub(crate) fn a_turn_until_the_past_returns_at_once<F: Fixture>() {
         client.turn(start_ns);
     }
     assert!(client.got.is_empty());
-    assert!(client.now_ns() - start_ns < 500 * NS_PER_MS);
+    assert!(client.now_ns() - start_ns < 5_000 * NS_PER_MS);
     client.finish();
 }
 
@@ -391,7 +395,7 @@ pub(crate) fn a_turn_without_events_reaches_its_deadline<F: Fixture>() {
                 client.turn(until_ns);
             }
             let late_ns = client.last_stamp_ns - until_ns;
-            assert!(late_ns < 2_000 * NS_PER_MS, "overslept by {late_ns} ns");
+            assert!(late_ns < 10_000 * NS_PER_MS, "overslept by {late_ns} ns");
         }
         client.finish();
     }

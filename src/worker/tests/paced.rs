@@ -334,7 +334,7 @@ fn a_backlog_of_a_billion_is_booked_in_no_time() {
     assert_eq!(counts.unsent, counts.due - counts.started);
     assert_eq!(outcome.record.unanswered.len(), counts.unsent);
     near("median wait", ms(&outcome.record.unanswered, 0.5), 1500.0, 5.0);
-    assert!(began.elapsed().as_secs() < 20, "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
 }
 
 #[test]
