@@ -38,7 +38,7 @@ use std::time::Duration;
 
 use wring::io::{Setup, Spin};
 use wring::limits;
-use wring::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use wring::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
 use wring::run;
 use wring::sys::{self, Clock, Signals};
 use wring::target::{Config, Engine, Server, Timing};
@@ -105,7 +105,8 @@ fn floor(job: &Job) -> Result<Counted, String> {
         let setup = Setup {
             slots: job.connections,
             arena: Arc::clone(&arena.bytes),
-            addresses: vec![job.address],
+            addresses: vec![job.address.into()],
+            sources: Vec::new(),
             tcp_congestion: None,
             recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
             recv_buffers: limits::RECV_BUFFERS,
@@ -153,7 +154,8 @@ fn engine(job: &Job) -> Result<Sample, String> {
     let cpus: Vec<u32> = job.cpu.into_iter().collect();
     let plan = Plan {
         request: job.request(),
-        addresses: vec![job.address],
+        addresses: vec![job.address.into()],
+        network: Network::default(),
         connections: job.connections,
         depth: job.depth,
         pacing: None,

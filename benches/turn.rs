@@ -64,6 +64,7 @@ fn sim(arena: &Arena) -> Sim {
         slots: CONNECTIONS,
         arena: Arc::clone(&arena.bytes),
         addresses: vec![([127, 0, 0, 1], 8080).into()],
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
         recv_buffers: limits::RECV_BUFFERS,
@@ -87,6 +88,7 @@ fn worker(arena: &Arena, depth: u32, requests: u64) -> Worker<Sim> {
         warmup_ns: 0,
         drain_ns: SECOND_NS,
         opening_ns: SECOND_NS,
+        connect_pace: None,
         shape: Shape::new(&request(), arena, depth, SECOND_NS, SECOND_NS, 1),
         seed: 1,
     };

@@ -22,7 +22,7 @@
 //! | 1 | `proto` | HTTP codecs: bytes to events | limits |
 //! | 1 | `schedule` | intended send times: constant, Poisson, stages | units, rng |
 //! | 1 | `io` | vocabulary of effects: operations, completions, the `Backend` trait | units, limits |
-//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, schedule, proto |
+//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto |
 //! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist |
 //! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, record, plan |
 //! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, plan, record |

@@ -57,6 +57,11 @@ pub const DISCARD_BYTES_MAX: u64 = 1 << 30;
 /// with 46 KiB on an Ethernet path), so their sends need no confirmation.
 pub const UNCONFIRMED_SEND_BYTES_MAX: usize = 44 * 1024;
 
+/// Connections of one worker that can be sending what comes before their first request.
+pub const PRELUDE_BUFFERS: u16 = 128;
+/// Most addresses of this machine that connections come from.
+pub const SOURCES_MAX: usize = 65_536;
+
 /// Seconds of timeline kept; beyond it neighbours are merged.
 pub const TIMELINE_MAX: usize = 4096;
 /// Interval histograms in flight between a worker and the reader.

@@ -82,13 +82,27 @@ pub enum ConnectFailure {
     Unreachable,
     /// The peer reset the attempt.
     Reset,
-    /// Something on this machine: descriptors, ports or memory ran out.
+    /// Something on this machine: descriptors or memory ran out, or it forbids the attempt.
     Local,
+    /// No local port is free for the address.
+    Ports,
+    /// The listener of a socket file had no room for another connection.
+    Busy,
+    /// The proxy did not open a tunnel to the target.
+    Proxy,
 }
 
 impl Cause for ConnectFailure {
-    const ALL: &'static [Self] =
-        &[Self::Refused, Self::Timeout, Self::Unreachable, Self::Reset, Self::Local];
+    const ALL: &'static [Self] = &[
+        Self::Refused,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Reset,
+        Self::Local,
+        Self::Ports,
+        Self::Busy,
+        Self::Proxy,
+    ];
 
     fn index(self) -> usize {
         self as usize
@@ -101,6 +115,9 @@ impl Cause for ConnectFailure {
             Self::Unreachable => "unreachable",
             Self::Reset => "reset",
             Self::Local => "local",
+            Self::Ports => "ports",
+            Self::Busy => "busy",
+            Self::Proxy => "proxy",
         }
     }
 }

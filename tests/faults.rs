@@ -8,7 +8,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use wring::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use wring::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
 use wring::run::{self, RunError};
 use wring::sys::Signals;
 
@@ -235,7 +235,8 @@ fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
     shares[1].connections = 2;
     let plan = Plan {
         request: Request::new("GET", "/", "x", &[], None).unwrap(),
-        addresses: vec![address],
+        addresses: vec![address.into()],
+        network: Network::default(),
         connections: 4,
         depth: 1,
         pacing: None,

@@ -72,7 +72,7 @@ fn a_url_that_is_none_is_refused_by_what_is_wrong_with_it() {
     bystander.check(&["http://[::1/"], &["[::1"]);
     bystander.check(&[&format!("https://{authority}")], &["https://"]);
     bystander.check(&[&format!("ftp://{authority}")], &["ftp"]);
-    bystander.check(&[&user], &["user name", "-H"]);
+    bystander.check(&[&user], &["user name", "-u"]);
     let output = wring(&[&user], RUN_MAX);
     assert!(!said(&output).contains("secret"), "the password is shown: {}", said(&output));
     bystander.check(&[&bystander.url("a b")], &["/a b", "%20"]);

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use wring::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use wring::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
 use wring::result::RunResult;
 use wring::run;
 use wring::sys::{self, CountingAllocator, Signals};
@@ -44,7 +44,8 @@ const ENGINES: [EngineChoice; 2] = [EngineChoice::Auto, EngineChoice::Epoll];
 fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice) -> Plan {
     Plan {
         request: Request::new("GET", "/", &address.to_string(), &[], None).unwrap(),
-        addresses: vec![address],
+        addresses: vec![address.into()],
+        network: Network::default(),
         connections,
         depth,
         pacing: None,

@@ -1,6 +1,7 @@
 //! What was typed: each flag read and checked by itself, without a system call, so that help and
 //! version always work. What flags mean together is `lower`'s business.
 
+mod connections;
 pub mod server;
 
 use std::path::PathBuf;
@@ -13,6 +14,8 @@ use crate::target::Freeze;
 use crate::units::{
     Distribution, Rate, parse_bytes, parse_count, parse_distribution, parse_duration_ns, parse_rate,
 };
+
+pub use connections::{CloseChoice, ConnectionArgs, ProxyProtocolChoice};
 
 const EXAMPLES: &str = "\
 Examples (wring --help lists every flag):
@@ -164,6 +167,10 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
     #[arg(help_heading = "Request")]
     pub body: Option<String>,
+
+    /// How connections are made, and when they end.
+    #[command(flatten)]
+    pub network: ConnectionArgs,
 
     /// Print the latency distribution
     #[arg(short = 'L', long, help_heading = "Output")]

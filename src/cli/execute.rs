@@ -11,6 +11,7 @@ use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
 use super::{Job, colored, selftest, write_stderr, write_stdout};
 use crate::doctor;
+use crate::io::Address;
 use crate::live::{LiveLine, LiveView};
 use crate::report::text::TextOptions;
 use crate::report::{self, json, stored, text};
@@ -173,7 +174,8 @@ fn as_wrk(persona: &Persona, mut job: Box<RunJob>, preface: &str) -> Result<u8, 
             let cause = failed.iter().find(|(_, count)| *count > 0);
             let reason = cause.map_or("unknown", |(cause, _)| cause.name());
             let host = &job.plan.provenance.host;
-            let port = job.plan.addresses.first().map_or(0, std::net::SocketAddr::port);
+            let to = job.plan.addresses.first().and_then(Address::inet);
+            let port = to.map_or(0, |address| address.port());
             write_stdout(preface.as_bytes())?;
             write_stderr(&format!("unable to connect to {host}:{port} Connection {reason}"));
             Ok(1)

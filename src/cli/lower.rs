@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
+use super::connections::{self, Route};
 use super::error::CliError;
 use super::files::{ReportFile, read_body};
 use super::{pacing, redact, server, url};
@@ -12,8 +13,6 @@ use crate::plan::{self, EngineChoice, Header, Pacing, Plan, Provenance, Request,
 use crate::sys;
 use crate::target;
 
-/// Longest wait for a name's addresses; with it, a name that does not resolve ends within 5 s.
-const RESOLVE_NS_MAX: u64 = 4_500_000_000;
 /// Descriptors a run needs beside its connections: rings, the terminal, files, the resolver.
 const DESCRIPTORS_SPARE: u64 = 64;
 /// Longest congestion control name the kernel has (`TCP_CA_NAME_MAX`, with its final NUL).
@@ -79,7 +78,7 @@ impl From<Refused> for CliError {
             Refused::Usage(error) => error,
             Refused::Unresolved { host, cause, .. } => {
                 Self::nothing_measured(format!("cannot resolve '{host}': {cause}"))
-                    .hint("check the name in the URL; an address works too")
+                    .hint("check the name; an address works too")
             }
         }
     }
@@ -109,9 +108,10 @@ pub fn run(
     allowed: &[u32],
 ) -> Result<RunJob, Refused> {
     let pacing = check(args)?;
+    let route = connections::check(args)?;
     let split = url::split(target)?;
     let mut notes = Vec::new();
-    let request = request(args, &split, &mut notes)?;
+    let request = request(args, &split, &route, &mut notes)?;
     let (threads, cpus) = threads_and_cpus(args, allowed, &mut notes)?;
     sys::ensure_descriptors(u64::from(args.connections) + DESCRIPTORS_SPARE).map_err(|limit| {
         CliError::usage(format!("-c {}: {limit}", args.connections))
@@ -119,16 +119,12 @@ pub fn run(
     })?;
     let server = server::lower(&args.server)?;
     let output = output(args)?;
-    let addresses = sys::resolve(&split.host, split.port, RESOLVE_NS_MAX).map_err(|error| {
-        Refused::Unresolved {
-            host: split.host.clone(),
-            service: split.service.clone(),
-            cause: error.to_string(),
-        }
-    })?;
+    let addresses = route.addresses(&split, args.connections, &mut notes)?;
+    notes.extend(route.note(args.connections));
     notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup)));
     let plan = Plan {
         request,
+        network: route.network(&split, &addresses),
         addresses,
         connections: args.connections,
         depth: args.pipeline,
@@ -151,7 +147,7 @@ pub fn run(
         provenance: Provenance {
             url: redact::text(target),
             host: split.host,
-            options: redact::options(argv),
+            options: redact::options(argv, route.secrets()),
             notes: notes.clone(),
         },
     };
@@ -283,9 +279,11 @@ fn check_congestion(name: &str) -> Result<(), CliError> {
 fn request(
     args: &RunArgs,
     target: &url::Target,
+    route: &Route,
     notes: &mut Vec<String>,
 ) -> Result<Request, CliError> {
-    let headers = args.headers.iter().map(|typed| header(typed)).collect::<Result<Vec<_>, _>>()?;
+    let typed = args.headers.iter().map(|typed| header(typed));
+    let mut headers = typed.collect::<Result<Vec<_>, _>>()?;
     let named = |name: &str| headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
     for name in ["Host", "Content-Length"] {
         // RFC 9112 section 3.2: a server must refuse more than one Host.
@@ -302,7 +300,9 @@ fn request(
         }
         (None, None) => "GET",
     };
-    Request::new(method, &target.path, &target.host_field, &headers, body.as_deref())
+    route.add_headers(&mut headers);
+    let line_target = route.request_target(target);
+    Request::new(method, &line_target, &target.host_field, &headers, body.as_deref())
         .map_err(|error| CliError::usage(error.to_string()))
 }
 

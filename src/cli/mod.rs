@@ -9,6 +9,8 @@
 //! `wring … | head -1` still gets the files.
 
 pub mod args;
+mod basic_auth;
+mod connections;
 pub mod error;
 pub mod execute;
 pub mod files;
@@ -17,6 +19,7 @@ mod pacing;
 pub mod redact;
 mod selftest;
 mod server;
+mod source_ip;
 pub mod url;
 pub mod wrk;
 
@@ -105,7 +108,9 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
         }
         Command::Selftest(args) => {
             let args = selftest::with_defaults(args);
+            connections::check_selftest(&args.network)?;
             lower::check(&args)?;
+            connections::check(&args)?;
             Job::Selftest { args: Box::new(args), argv: typed }
         }
         Command::Serve(args) => Job::Serve(Box::new(lower::serve(&args, allowed)?)),

@@ -6,9 +6,15 @@
 const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 const MASK: &str = "***";
 
-/// The command line without its program name, secrets masked.
-pub fn options(argv: &[String]) -> Vec<String> {
-    argv.iter().skip(1).map(|argument| text(argument)).collect()
+/// The command line without its program name, secrets masked: those that show by themselves, and
+/// `known` ones wherever they stand.
+pub fn options(argv: &[String], known: &[String]) -> Vec<String> {
+    let masked = |argument: &String| {
+        let masked = text(argument);
+        let secrets = known.iter().filter(|secret| !secret.is_empty());
+        secrets.fold(masked, |masked, secret| masked.replace(secret.as_str(), MASK))
+    };
+    argv.iter().skip(1).map(masked).collect()
 }
 
 /// One argument or message with header secrets and URL userinfo masked.
@@ -68,6 +74,20 @@ mod tests {
     #[test]
     fn the_program_name_is_left_out() {
         let argv = ["wring", "-c", "1"].map(str::to_owned);
-        assert_eq!(options(&argv), ["-c", "1"]);
+        assert_eq!(options(&argv, &[]), ["-c", "1"]);
+    }
+
+    #[test]
+    fn a_known_secret_is_masked_however_it_is_typed() {
+        let known = ["joe:pw".to_owned(), String::new()];
+        for (typed, shown) in [
+            (&["-u", "joe:pw"][..], &["-u", "***"][..]),
+            (&["-ujoe:pw"], &["-u***"]),
+            (&["-Lu=joe:pw"], &["-Lu=***"]),
+            (&["--user=joe:pw", "http://h/"], &["--user=***", "http://h/"]),
+        ] {
+            let argv: Vec<String> = ["wring"].iter().chain(typed).map(|&a| a.to_owned()).collect();
+            assert_eq!(options(&argv, &known), shown);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::args::RunArgs;
 use super::error::CliError;
 use super::lower::{self, RunJob};
 use super::{execute, write_stderr, write_stdout};
-use crate::plan::{self, Plan, Request, StopAfter};
+use crate::plan::{self, Network, Plan, Request, StopAfter};
 use crate::report::table::{self, Figure, MachineFigures, Side};
 use crate::result::RunResult;
 use crate::run;
@@ -159,7 +159,8 @@ fn figure(
     let cpus: Vec<u32> = plan.shares.iter().filter_map(|share| share.cpu).collect();
     let plan = Plan {
         request,
-        addresses: vec![address],
+        addresses: vec![address.into()],
+        network: Network::default(),
         connections,
         depth,
         stop: StopAfter { duration_ns: Some(FIGURE_NS), requests: None },

@@ -100,6 +100,34 @@ fn every_flag_of_a_measurement_is_read_in_its_forms() {
         (&[&["--engine", "epoll"]], |a| a.engine == Engine::Epoll),
         (&[&["--tcp-congestion", "reno"]], |a| a.tcp_congestion.as_deref() == Some("reno")),
         (&[&["-s", "x.lua"], &["-s"]], |a| a.script.is_some()),
+        (&[&["--no-keepalive"]], |a| a.network.no_keepalive),
+        (&[&["--requests-per-connection", "1k"], &["--requests-per-connection=1000"]], |a| {
+            a.network.requests_per_connection == Some(1000)
+        }),
+        (&[&["--close", "orderly"], &["--close=orderly"]], |a| {
+            a.network.close == Some(args::CloseChoice::Orderly)
+        }),
+        (&[&["--connect-rate", "1k"], &["--connect-rate=60k/m"]], |a| {
+            a.network.connect_rate == Rate::new(1000, SECOND_NS)
+        }),
+        (&[&["--unix-socket", "/x"]], |a| a.network.unix_socket == Some("/x".into())),
+        (&[&["--connect-to", "h:1"]], |a| a.network.connect_to.as_deref() == Some("h:1")),
+        (&[&["--resolve", "a:1:::1", "--resolve=b:2:1.2.3.4"]], |a| {
+            a.network.resolve == ["a:1:::1", "b:2:1.2.3.4"]
+        }),
+        (&[&["-4"], &["--ipv4"]], |a| a.network.ipv4 && !a.network.ipv6),
+        (&[&["-6"], &["--ipv6"]], |a| a.network.ipv6 && !a.network.ipv4),
+        (&[&["--source-ip", "127.0.0.2,127.0.1.0/30"]], |a| {
+            a.network.source_ip.as_deref() == Some("127.0.0.2,127.0.1.0/30")
+        }),
+        (&[&["--proxy", "http://p:1"]], |a| a.network.proxy.as_deref() == Some("http://p:1")),
+        (&[&["--proxy-tunnel"]], |a| a.network.proxy_tunnel),
+        (&[&["--proxy-protocol", "v2"]], |a| {
+            a.network.proxy_protocol == Some(args::ProxyProtocolChoice::V2)
+        }),
+        (&[&["-ua:b"], &["-u", "a:b"], &["--user", "a:b"], &["--user=a:b"]], |a| {
+            a.network.user.as_deref() == Some("a:b")
+        }),
     ];
     for (forms, check) in table {
         for form in *forms {
@@ -210,6 +238,54 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["-R", "10/day"], &["wring -h"]),
         (&["--stages", "http://a/"], &["--stages needs a value, such as --stages '0->10k:30s"]),
         (&["-B", "-R1"], &["-B", "own intended time"]),
+        (&["--requests-per-connection", "0"], &["--requests-per-connection", "'0'"]),
+        (&["--requests-per-connection", "-1"], &["'-1'", "negative"]),
+        (
+            &["--no-keepalive", "--requests-per-connection", "5"],
+            &["--no-keepalive", "says 5", "one of them"],
+        ),
+        (
+            &["--no-keepalive", "-H", "Connection: Keep-Alive"],
+            &["contradict", "leaves the request"],
+        ),
+        (&["--close", "reset"], &["--close", "--requests-per-connection N"]),
+        (&["--close", "softly", "--no-keepalive"], &["'softly'", "orderly"]),
+        (&["--connect-rate", "0"], &["--connect-rate", "'0'"]),
+        (&["--connect-rate", "fast"], &["'fast'", "10k/s"]),
+        (&["--unix-socket", "/"], &["--unix-socket", "'/'", "directory"]),
+        (&["--unix-socket", "/dev/null"], &["'/dev/null'", "is no socket"]),
+        (&["--unix-socket", "/nonexistent"], &["'/nonexistent'", "does not exist"]),
+        (&["--unix-socket", "/x", "--connect-to", "h:1"], &["--connect-to", "contradict"]),
+        (&["--unix-socket", "/x", "--proxy", "http://h:1"], &["--proxy", "contradict"]),
+        (&["--unix-socket", "/x", "--source-ip", "::1"], &["--source-ip", "contradict"]),
+        (&["--unix-socket", "/x", "-4"], &["-4", "contradict"]),
+        (&["--unix-socket", "/x", "--resolve", "a:1:::1"], &["--resolve", "contradict"]),
+        (&["--connect-to", "h"], &["--connect-to", "'h'", "host:8080"]),
+        (&["--connect-to", "h:0"], &["'h:0'"]),
+        (&["--connect-to", "::1:80"], &["'::1:80'", "[::1]:80"]),
+        (&["--connect-to", "h:1", "--proxy", "http://h:1"], &["--proxy", "contradict"]),
+        (&["--resolve", "h:80"], &["--resolve", "'h:80'", "name:80:10.0.0.7"]),
+        (&["--resolve", "h:80:x"], &["'x'", "no address"]),
+        (&["--resolve", "*:80:127.0.0.1"], &["wildcard"]),
+        (&["--resolve", "other:80:127.0.0.1"], &["--resolve other:80", "of no use", "127.0.0.1:9"]),
+        (&["-4", "-6"], &["-4", "-6", "contradict"]),
+        (&["-6"], &["-6", "'127.0.0.1' has no IPv6 address"]),
+        (&["--source-ip", "nonsense"], &["--source-ip", "'nonsense'", "10.0.1.0/28"]),
+        (&["--source-ip", "127.0.0.1/24"], &["'127.0.0.1/24'", "127.0.0.0/24"]),
+        (&["--source-ip", "192.0.2.1"], &["192.0.2.1", "not an address of this machine"]),
+        (&["--source-ip", "192.0.2.0/30"], &["192.0.2.1 (of '192.0.2.0/30')"]),
+        (&["--source-ip", "::1"], &["IPv6 addresses only", "'127.0.0.1'"]),
+        (&["--proxy", "p:3128"], &["--proxy", "'p:3128'", "no scheme", "http://host:3128"]),
+        (&["--proxy", "socks5://p:1"], &["'socks5://p:1'", "no other sort"]),
+        (&["--proxy-tunnel"], &["--proxy-tunnel", "needs a proxy"]),
+        (
+            &["--proxy-protocol", "v1", "--proxy", "http://p:1"],
+            &["--proxy-protocol", "--proxy", "contradict"],
+        ),
+        (&["--proxy-protocol", "v3"], &["'v3'", "v1", "v2"]),
+        (&["-u", "name"], &["-u", "colon"]),
+        (&["-u", "@/nonexistent"], &["-u", "'/nonexistent'"]),
+        (&["-u", "a:b", "-H", "authorization: x"], &["-u", "-H Authorization", "contradict"]),
         (&["http://other/"], &["'http://127.0.0.1:9/'", "one URL"]),
         (&["-c1", "run"], &["'http://127.0.0.1:9/'", "a command comes first"]),
     ] {
@@ -406,6 +482,21 @@ fn secrets_do_not_reach_the_record() {
     assert!(String::from_utf8_lossy(job.plan.request.bytes()).contains("s3cret"));
     let refused = refusal(&["-H", "Authorization: s3cret", "-H", "Authorization: a\rs3cret", URL]);
     assert!(!refused.stderr.contains("s3cret"), "{}", refused.stderr);
+    let users = ["-Lujoe:s3cret", "--proxy", "http://joe:s3cret@127.0.0.1:9", URL];
+    let plan = self::job(&users).plan;
+    assert!(!format!("{:?}", plan.provenance).contains("s3cret"), "{:?}", plan.provenance);
+    let request = String::from_utf8_lossy(plan.request.bytes()).into_owned();
+    assert!(request.contains("\r\nAuthorization: Basic am9lOnMzY3JldA==\r\n"), "{request}");
+    assert!(request.contains("\r\nProxy-Authorization: Basic am9lOnMzY3JldA==\r\n"), "{request}");
+    for line in [
+        ["-u", "joe s3cret"],
+        ["-u", "joe:s3cret\r"],
+        ["--proxy", "joe:s3cret@p:1"],
+        ["--proxy", "http://joe:s3cret@p"],
+    ] {
+        let refused = refusal(&[&line[..], &[URL]].concat());
+        assert!(!refused.stderr.contains("s3cret"), "{}", refused.stderr);
+    }
 }
 
 fn serve_job(line: &[&str]) -> ServeJob {
@@ -707,4 +798,47 @@ fn wrk2s_refusals_are_its_own_words_and_its_usage() {
     assert!(version.stdout.starts_with("wrk 4.0.0 ") && version.stdout.ends_with(wrk::WRK2.usage));
     let line = ["wrk2", "-c1", "-t1", URL].map(OsString::from).to_vec();
     assert_eq!(prepare(line, &[0]).unwrap_err().code, 1);
+}
+
+#[test]
+fn flags_on_connections_make_the_plans_network() {
+    let network = |line: &[&str]| job(&[line, &[URL]].concat()).plan.network;
+    let plain = network(&[]);
+    assert!(plain.requests_per_connection.is_none() && plain.prelude.is_none());
+    assert!(plain.sources.is_empty() && plain.connect_rate.is_none());
+    let once = network(&["--no-keepalive", "--close", "orderly"]);
+    assert_eq!(once.requests_per_connection, Some(1));
+    assert_eq!(once.close, crate::io::CloseKind::Orderly);
+    assert_eq!(network(&["--requests-per-connection", "7"]).close, crate::io::CloseKind::Reset);
+    let paced = network(&["--connect-rate", "300/m"]);
+    assert_eq!(paced.connect_rate, Rate::new(5, SECOND_NS));
+    assert_eq!(paced.opening_ns_min(64), 12_800_000_000);
+    let from = network(&["--source-ip", "127.0.0.2,127.0.0.3"]).sources;
+    assert_eq!(from.len(), 2);
+    let plan = job(&["--proxy", "http://127.0.0.1:8", "--proxy-tunnel", URL]).plan;
+    assert_eq!(plan.addresses[0].to_string(), "127.0.0.1:8");
+    assert!(plan.network.prelude.is_some_and(|prelude| prelude.is_answered()));
+    assert!(plan.request.bytes().starts_with(b"GET / HTTP/1.1\r\n"));
+    let plan = job(&["--proxy", "http://127.0.0.1:8", URL]).plan;
+    assert!(plan.network.prelude.is_none());
+    assert!(plan.request.bytes().starts_with(b"GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127."));
+    let noted = job(&["--connect-rate", "5", URL]).notes;
+    assert!(noted.iter().any(|note| note.contains("5/s") && note.contains("12.8")), "{noted:?}");
+}
+
+#[test]
+fn the_self_test_brings_its_own_target() {
+    for line in [
+        &["--unix-socket", "/x"][..],
+        &["--connect-to", "h:1"],
+        &["--resolve", "h:1:::1"],
+        &["--proxy", "http://p:1"],
+        &["--proxy-protocol", "v1"],
+        &["-6"],
+    ] {
+        let refused = refusal(&[&["selftest"], line].concat());
+        assert_eq!(refused.code, 2, "{line:?}");
+        assert!(refused.stderr.contains(line[0]) && refused.stderr.contains("self test"));
+    }
+    assert!(prepare(argv(&["selftest", "--no-keepalive"]), &[0, 1]).is_ok());
 }

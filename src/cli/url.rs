@@ -39,7 +39,7 @@ pub fn split(typed: &str) -> Result<Target, CliError> {
     if authority.contains('@') {
         let message = format!("URL '{shown}' holds a user name, which HTTP requests do not carry");
         return Err(CliError::usage(message)
-            .hint("send it as a header: -H 'Authorization: Basic <base64 of user:password>'"));
+            .hint("send it as a header: -u name:password makes 'Authorization: Basic' of it"));
     }
     let (host_typed, port_typed) = split_port(authority)
         .ok_or_else(|| CliError::usage(format!("URL '{shown}' has a broken [address]")))?;
@@ -109,7 +109,7 @@ fn bare_word(typed: &str, shown: &str) -> CliError {
 }
 
 /// Host and port of an authority; a bracketed address keeps its brackets.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
     if !authority.starts_with('[') {
         return Some(match authority.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -124,7 +124,7 @@ fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 /// The host without brackets, if it can be one.
-fn check_host(typed: &str) -> Option<String> {
+pub(super) fn check_host(typed: &str) -> Option<String> {
     if let Some(literal) = typed.strip_prefix('[') {
         let literal = literal.strip_suffix(']')?;
         let (address, scope) = match literal.split_once('%') {
@@ -143,7 +143,7 @@ fn check_host(typed: &str) -> Option<String> {
     (authority.host() == typed && typed.is_ascii()).then(|| typed.to_owned())
 }
 
-fn check_port(digits: &str) -> Option<u16> {
+pub(super) fn check_port(digits: &str) -> Option<u16> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten().filter(|&port| port != 0)
 }

@@ -5,9 +5,9 @@
 //! may start, and hands it its completions.
 //!
 //! ```text
-//! Down --connect--> Connecting --ok--> Open --announced close--> Parting --FIN or patience--> Down
-//!   ^                   | failed         | end of stream, error, timeout                        |
-//!   +-------------------+----------------+------------------------------------------------------+
+//! Down --connect--> Connecting --ok--> (Prelude --ok-->) Open --announced close--> Parting --> Down
+//!   ^                   | failed          | failed         | end of stream, error, all sent    |
+//!   +-------------------+-----------------+----------------+-----------------------------------+
 //! ```
 //!
 //! The idea: whatever must be pushed is a wish that `pump` fulfils when the queue has room, so a full
@@ -15,11 +15,12 @@
 //! the oldest outstanding request takes the cause, those behind it are cut off.
 
 mod inflight;
+mod prelude;
 mod receive;
 
 use crate::io::{Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, Slot, Token};
 use crate::outcome::{ConnectFailure, Failure};
-use crate::plan::{Arena, Request};
+use crate::plan::{Arena, Prelude, Request};
 use crate::proto::h1::ClientCodec;
 use crate::proto::{ProtoError, StreamEnd};
 use crate::record::{Recorder, Stamps};
@@ -28,6 +29,7 @@ use crate::rng::Rng;
 pub use crate::proto::h1::Memo;
 
 use inflight::{Inflight, Run};
+use prelude::Step;
 use receive::{AnswerSink, Recv};
 
 /// Longest pause between two attempts of one connection, in nanoseconds.
@@ -61,14 +63,22 @@ pub struct Shape {
     pub connect_timeout_ns: u64,
     /// How many addresses there are to connect to.
     pub addresses: u32,
+    /// Whether bodies may be thrown away in the kernel, as they can be over plain TCP.
+    pub discards: bool,
+    /// What comes first on every connection.
+    pub prelude: Option<Prelude>,
+    /// Requests that one connection may carry; `u64::MAX` is without bound.
+    pub requests_max: u64,
+    /// How a connection is closed that has carried them.
+    pub close: CloseKind,
 }
 
 /// What one small segment is charged to a socket's send buffer, whatever it carries.
 const SEGMENT_CHARGE_BYTES: usize = 1300;
 
 impl Shape {
-    /// The shape of a plan's connections. Sends go unconfirmed when everything that can be
-    /// outstanding fits any send buffer.
+    /// The shape of a plan's connections, over plain TCP and kept for ever. Sends go unconfirmed when
+    /// everything that can be outstanding fits any send buffer.
     pub fn new(
         request: &Request,
         arena: &Arena,
@@ -89,6 +99,10 @@ impl Shape {
             timeout_ns,
             connect_timeout_ns,
             addresses,
+            discards: true,
+            prelude: None,
+            requests_max: u64::MAX,
+            close: CloseKind::Reset,
         }
     }
 }
@@ -115,6 +129,8 @@ enum State {
     Down { retry_ns: u64 },
     /// An attempt is under way since the time.
     Connecting { since_ns: u64 },
+    /// The same, connected; what comes first is on its way.
+    Prelude { since_ns: u64, step: Step },
     /// Requests may be sent.
     Open,
     /// The peer announced that it closes; waiting for that until the time.
@@ -162,8 +178,12 @@ pub struct Conn {
     sending: bool,
     /// The peer no longer takes bytes; what it still says is awaited.
     send_broken: bool,
+    /// Requests that the current connection may still carry.
+    left: u64,
     /// Whole answers on the current connection.
     answers: u64,
+    /// How many of them its address has been credited with.
+    credited: u64,
     last_answer_ns: u64,
     /// How long the current connection's handshake took: at least one round trip.
     connect_ns: u64,
@@ -186,7 +206,9 @@ impl Conn {
             close_wish: None,
             sending: false,
             send_broken: false,
+            left: 0,
             answers: 0,
+            credited: 0,
             last_answer_ns: 0,
             connect_ns: 0,
             failures_in_a_row: 0,
@@ -198,7 +220,7 @@ impl Conn {
     pub fn status(&self) -> Status {
         match self.state {
             State::Down { .. } => Status::Down,
-            State::Connecting { .. } => Status::Connecting,
+            State::Connecting { .. } | State::Prelude { .. } => Status::Connecting,
             State::Open => Status::Open,
             State::Parting { .. } => Status::Parting,
         }
@@ -216,10 +238,21 @@ impl Conn {
         }
     }
 
+    /// Until when the peer may take to close as it announced, in nanoseconds.
+    pub fn parting_until_ns(&self) -> Option<u64> {
+        match self.state {
+            State::Parting { until_ns } => Some(until_ns),
+            _ => None,
+        }
+    }
+
     /// How many requests it could start now.
     #[inline]
     pub fn room(&self) -> u32 {
-        if self.is_open() && !self.sending && !self.send_broken { self.codec.capacity() } else { 0 }
+        if !self.is_open() || self.sending || self.send_broken {
+            return 0;
+        }
+        u64::from(self.codec.capacity()).min(self.left) as u32
     }
 
     /// Begins an attempt. Only when down.
@@ -233,7 +266,7 @@ impl Conn {
         if ctx.backend.push(op, token).is_err() {
             return Pumped::QueueFull;
         }
-        ctx.recorder.connections_mut().attempts += 1;
+        ctx.recorder.attempted(self.address_index);
         self.state = State::Connecting { since_ns: ctx.recorder.now_ns() };
         Pumped::Done
     }
@@ -295,6 +328,7 @@ impl Conn {
             return 0;
         }
         self.sending = ctx.shape.confirm == Confirm::Always;
+        self.left -= u64::from(count);
         self.codec.submit(count);
         count
     }
@@ -310,18 +344,23 @@ impl Conn {
             }
             self.close_wish = None;
         }
-        if matches!(self.state, State::Open | State::Parting { .. }) {
-            return self.pump_recv(ctx);
+        match self.state {
+            State::Open | State::Parting { .. } => self.pump_recv(ctx),
+            State::Prelude { .. } => self.pump_prelude(ctx),
+            State::Down { .. } | State::Connecting { .. } => Pumped::Done,
         }
-        Pumped::Done
     }
 
     /// True while something is to be pushed that found no room in the queue.
     #[inline]
     pub fn has_wishes(&self) -> bool {
-        let receives = matches!(self.state, State::Open | State::Parting { .. });
         let recv_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
-        self.close_wish.is_some() || (receives && recv_wish)
+        let is_wishing = match self.state {
+            State::Open | State::Parting { .. } => recv_wish,
+            State::Prelude { step, .. } => step.is_wish(),
+            State::Down { .. } | State::Connecting { .. } => false,
+        };
+        self.close_wish.is_some() || is_wishing
     }
 
     /// Handles a completion of this connection. Those of earlier generations are let go.
@@ -332,6 +371,9 @@ impl Conn {
                 ctx.backend.recycle(lease);
             }
             return;
+        }
+        if matches!(self.state, State::Prelude { .. }) {
+            return self.prelude_completed(completion, ctx);
         }
         match completion.token.kind() {
             OpKind::Recv => self.received(completion, ctx),
@@ -353,7 +395,7 @@ impl Conn {
                     self.end(Ending::Errored, CloseKind::Reset, ctx);
                 }
             }
-            State::Connecting { since_ns } => {
+            State::Connecting { since_ns } | State::Prelude { since_ns, .. } => {
                 if now_ns >= since_ns + ctx.shape.connect_timeout_ns {
                     self.attempt_failed(ConnectFailure::Timeout, ctx);
                 }
@@ -374,8 +416,13 @@ impl Conn {
             ctx.recorder.left_in_flight(u64::from(run.count), run.stamps);
         }
         match self.state {
-            State::Open | State::Parting { .. } => ctx.recorder.connections_mut().open_end += 1,
-            State::Connecting { .. } => ctx.recorder.connections_mut().connecting_end += 1,
+            State::Open | State::Parting { .. } => {
+                self.credit(ctx.recorder);
+                ctx.recorder.connections_mut().open_end += 1;
+            }
+            State::Connecting { .. } | State::Prelude { .. } => {
+                ctx.recorder.connections_mut().connecting_end += 1;
+            }
             State::Down { .. } => return,
         }
         self.leave(CloseKind::Orderly, u64::MAX, ctx);
@@ -387,11 +434,18 @@ impl Conn {
     pub fn rest<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         let is_down = matches!(self.state, State::Down { .. });
         if self.room() > 0 && self.is_idle() {
+            self.credit(ctx.recorder);
             ctx.recorder.connections_mut().open_end += 1;
         } else if !is_down {
             self.finish(ctx);
             self.state = State::Down { retry_ns: ctx.recorder.now_ns() };
         }
+    }
+
+    /// Tells the address of the current connection what it has answered.
+    fn credit(&mut self, recorder: &mut Recorder) {
+        recorder.answered_by(self.address_index, self.answers - self.credited);
+        self.credited = self.answers;
     }
 
     fn token(&self, kind: OpKind) -> Token {
@@ -401,18 +455,11 @@ impl Conn {
     fn connected<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
         let State::Connecting { since_ns } = self.state else { return };
         match result {
-            Ok(_) => {
-                ctx.recorder.established(since_ns);
-                self.state = State::Open;
-                self.codec.reset();
-                self.recv = Recv::None;
-                self.sending = false;
-                self.send_broken = false;
-                self.answers = 0;
-                self.last_answer_ns = 0;
-                self.connect_ns = ctx.recorder.now_ns().saturating_sub(since_ns);
+            Ok(_) if ctx.shape.prelude.is_some() => {
+                self.state = State::Prelude { since_ns, step: Step::Send };
                 self.pump(ctx);
             }
+            Ok(_) => self.ready(since_ns, ctx),
             Err(error) => {
                 if let IoError::Local(errno) | IoError::Other(errno) = error {
                     ctx.recorder.connections_mut().local_errno = errno;
@@ -422,12 +469,38 @@ impl Conn {
         }
     }
 
+    /// Whatever the connection carries from here on goes to the target and nobody before it.
+    fn ready<B: Backend>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
+        self.opened(since_ns, ctx);
+    }
+
+    /// Requests may be sent.
+    fn opened<B: Backend>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
+        ctx.recorder.established(since_ns, self.address_index);
+        self.state = State::Open;
+        self.codec.reset();
+        self.recv = Recv::None;
+        self.sending = false;
+        self.send_broken = false;
+        self.left = ctx.shape.requests_max;
+        self.answers = 0;
+        self.credited = 0;
+        self.last_answer_ns = 0;
+        self.connect_ns = ctx.recorder.now_ns().saturating_sub(since_ns);
+        self.pump(ctx);
+    }
+
     fn attempt_failed<B: Backend>(&mut self, cause: ConnectFailure, ctx: &mut Context<'_, B>) {
-        ctx.recorder.connect_failed(cause);
-        // Another address may be better; with one address it stays the same.
-        self.address_index = (self.address_index + 1) % ctx.shape.addresses.max(1);
+        ctx.recorder.connect_failed(cause, self.address_index);
+        // Another address may be better.
+        self.go_to_next_address(ctx.shape);
         let retry_ns = self.backoff_ns(ctx);
         self.leave(CloseKind::Orderly, retry_ns, ctx);
+    }
+
+    /// With one address it stays the same.
+    fn go_to_next_address(&mut self, shape: &Shape) {
+        self.address_index = (self.address_index + 1) % shape.addresses.max(1);
     }
 
     fn sent<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
@@ -532,6 +605,11 @@ impl Conn {
             Ending::Errored => connections.errored += 1,
         }
         self.codec.abandon(&mut AnswerSink::new(&mut self.inflight, ctx.recorder));
+        self.credit(ctx.recorder);
+        if self.left == 0 {
+            // Connections that come and go see every address, however few they are.
+            self.go_to_next_address(ctx.shape);
+        }
         let retry_ns = if self.answers > 0 {
             self.failures_in_a_row = 0;
             ctx.recorder.now_ns()
@@ -575,6 +653,8 @@ fn connect_failure(error: IoError) -> ConnectFailure {
         IoError::TimedOut => ConnectFailure::Timeout,
         IoError::Unreachable => ConnectFailure::Unreachable,
         IoError::Reset | IoError::BrokenPipe => ConnectFailure::Reset,
+        IoError::NoPorts => ConnectFailure::Ports,
+        IoError::Busy => ConnectFailure::Busy,
         _ => ConnectFailure::Local,
     }
 }

@@ -12,7 +12,7 @@ use crate::proto::{ByteClass, Flow, Notice, Sink};
 use crate::record::Recorder;
 
 use super::inflight::Inflight;
-use super::{Conn, Context, Pumped, State};
+use super::{Conn, Context, Ending, Pumped, State};
 
 /// After this many answers in a row without a large body, the multishot receive comes back.
 const SMALL_IN_A_ROW: u8 = 8;
@@ -76,7 +76,8 @@ impl Conn {
                     let outcome = self.take_in(ctx.backend.bytes(&lease), ctx.recorder, ctx.memo);
                     ctx.backend.recycle(lease);
                     match outcome {
-                        Ok(Flow::Keep) => self.mind_large_bodies(),
+                        Ok(Flow::Keep) if self.has_served() => return self.retire(ctx),
+                        Ok(Flow::Keep) => self.mind_large_bodies(ctx.shape.discards),
                         Ok(Flow::Close) => self.part(ctx),
                         Err(error) => return self.answer_refused(error, ctx),
                     }
@@ -113,6 +114,8 @@ impl Conn {
                 self.small_in_a_row = 0;
                 if flow == Flow::Close && matches!(self.state, State::Open) {
                     self.part(ctx);
+                } else if flow == Flow::Keep && self.has_served() {
+                    return self.retire(ctx);
                 }
                 self.pump(ctx);
             }
@@ -142,10 +145,21 @@ impl Conn {
         outcome
     }
 
+    /// It has carried all the requests that it may, and all are answered.
+    #[inline]
+    fn has_served(&self) -> bool {
+        self.left == 0 && self.inflight.oldest().is_none()
+    }
+
+    /// Closes a connection that has served. Nothing is cut off by that, and a new one follows at once.
+    fn retire<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        self.end(Ending::ClosedByUs, ctx.shape.close, ctx);
+    }
+
     /// Changes between the two ways of receiving.
     #[inline]
-    fn mind_large_bodies(&mut self) {
-        if self.codec.discardable_bytes() >= limits::DISCARD_BYTES_MIN {
+    fn mind_large_bodies(&mut self, discards: bool) {
+        if self.codec.discardable_bytes() >= limits::DISCARD_BYTES_MIN && discards {
             self.large = true;
             self.small_in_a_row = 0;
             if self.recv == Recv::Stream {

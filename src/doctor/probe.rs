@@ -82,6 +82,7 @@ fn try_ring(clock: Clock) -> Result<String, Refused> {
         slots: CONNECTIONS,
         arena: Arc::from([]),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
         recv_buffers: limits::RECV_BUFFERS,

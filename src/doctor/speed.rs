@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 
 use crate::hist::Hist;
-use crate::plan::{self, EngineChoice, Plan, Provenance, Request, StopAfter};
+use crate::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
 use crate::result::Verdict;
 use crate::run;
 use crate::sys::{Clock, Signals};
@@ -123,7 +123,8 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         .map_err(|error| error.to_string())?;
     let plan = Plan {
         request,
-        addresses: vec![address],
+        addresses: vec![address.into()],
+        network: Network::default(),
         connections: CONNECTIONS,
         depth: 1,
         stop: StopAfter { duration_ns: Some(LOAD_NS), requests: None },

@@ -218,6 +218,7 @@ fn the_features_looked_for_are_those_that_a_ring_names() {
         slots: 1,
         arena: std::sync::Arc::from([]),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 64,
         recv_buffers: 1,

@@ -27,7 +27,7 @@ use crate::io::{
     QueueFull, RecvLease, SendLease, Setup, Slot, Spin, Token,
 };
 use crate::limits;
-use crate::sys::{self, Clock, Poller, RawAddress};
+use crate::sys::{self, Blocking, Clock, Dialer, Poller};
 
 use buffers::Buffers;
 use socket::{Receiving, Sending, Socket, Source, Want};
@@ -70,8 +70,7 @@ pub struct Epoll {
     recv_buffers: Buffers,
     send_buffers: Buffers,
     arena: Arc<[u8]>,
-    addresses: Vec<(SocketAddr, RawAddress)>,
-    tcp_congestion: Option<String>,
+    dialer: Dialer,
     spin: Spin,
     lead: Lead,
     idle_spin_ns: u64,
@@ -108,8 +107,7 @@ impl Epoll {
             recv_buffers: Buffers::new(setup.recv_buffers, setup.recv_buffer_bytes),
             send_buffers: Buffers::new(setup.send_buffers, setup.send_buffer_bytes),
             arena: setup.arena,
-            addresses: setup.addresses.iter().map(|&to| (to, RawAddress::new(to))).collect(),
-            tcp_congestion: setup.tcp_congestion,
+            dialer: Dialer::new(&setup.addresses, &setup.sources, setup.tcp_congestion),
             spin: setup.spin,
             lead: Lead::new(setup.spin),
             idle_spin_ns: 0,
@@ -169,19 +167,18 @@ impl Epoll {
     }
 
     fn connect(&mut self, slot: Slot, address_index: u32, token: Token) {
-        let (address, raw) = &self.addresses[address_index as usize];
-        let errno = |error: io::Error| error.raw_os_error().unwrap_or(0);
-        let fd = match sys::tcp_socket_nonblocking(address, self.tcp_congestion.as_deref()) {
+        let fd = match self.dialer.socket(address_index, Blocking::No) {
             Ok(fd) => fd,
-            Err(error) => return self.finish(token, Err(IoError::Local(errno(error)))),
+            Err(error) => return self.finish(token, Err(error)),
         };
-        let is_connected = match sys::start_connect(&fd, raw) {
+        let is_connected = match sys::start_connect(&fd, self.dialer.raw(address_index)) {
             Ok(is_connected) => is_connected,
             Err(error) => return self.finish(token, Err(io_error(&error))),
         };
         let socket = &mut self.sockets[slot.0 as usize];
         if let Err(error) = self.poller.add(&fd, socket.key(slot.0)) {
-            return self.finish(token, Err(IoError::Local(errno(error))));
+            let errno = error.raw_os_error().unwrap_or(0);
+            return self.finish(token, Err(IoError::Local(errno)));
         }
         socket.occupy(fd, false);
         if is_connected {
@@ -486,10 +483,18 @@ impl Backend for Epoll {
         self.send_buffers.bytes_mut(lease.buffer())
     }
 
+    fn return_send(&mut self, lease: SendLease) {
+        self.send_buffers.give_back(lease.buffer());
+    }
+
     fn adopt(&mut self, slot: Slot, fd: OwnedFd) -> Result<(), BackendError> {
         // What was pushed for the slot's last socket comes first.
         self.queued.push_back(Queued::Adopt(slot, fd));
         Ok(())
+    }
+
+    fn local_address(&self, slot: Slot) -> Option<SocketAddr> {
+        self.sockets[slot.0 as usize].fd.as_ref().and_then(sys::local_address)
     }
 
     fn idle_spin_ns(&self) -> u64 {

@@ -50,6 +50,7 @@ fn setup() -> Setup {
         slots: 2,
         arena: Arc::from([0; 8]),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 64,
         recv_buffers: 1,

@@ -91,6 +91,9 @@ fn measurement(mut args: RunArgs, url: &str, texts: &[String]) {
     args.output = None;
     args.json = args.json.map(|_| None);
     args.body = args.body.filter(|body| !body.starts_with('@'));
+    args.network.user = args.network.user.filter(|user| !user.starts_with('@'));
+    (args.network.unix_socket, args.network.connect_to, args.network.proxy) = (None, None, None);
+    args.network.proxy_tunnel = false;
     match url::split(url) {
         Err(error) => return is_one_message(&error),
         // Without its scope, which names an interface.

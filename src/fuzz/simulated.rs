@@ -83,6 +83,7 @@ fn run(world: &World) -> (Outcome, u64) {
         slots: world.connections,
         arena: Arc::clone(&arena.bytes),
         addresses: vec![([127, 0, 0, 1], 80).into(); ADDRESSES as usize],
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 4096,
         recv_buffers: 16,
@@ -102,6 +103,7 @@ fn run(world: &World) -> (Outcome, u64) {
         warmup_ns: 0,
         drain_ns: SECOND,
         opening_ns: 2 * SECOND,
+        connect_pace: None,
         shape: Shape::new(
             &request,
             &arena,

@@ -54,6 +54,7 @@ fn small() -> Setup {
         slots: 16,
         arena: Arc::from(pattern(0, 64 * 1024)),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 4096,
         recv_buffers: 16,

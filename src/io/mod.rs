@@ -6,14 +6,16 @@
 //! the simulation alike. `contract` (tests) holds all implementations to what is written here.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+mod address;
 #[cfg(test)]
 pub(crate) mod contract;
 mod lead;
 
+pub use address::Address;
 pub use lead::Lead;
 
 /// A place for one socket in a backend; `0 .. Setup::slots`.
@@ -104,8 +106,8 @@ pub enum CloseKind {
 /// One operation. A slot has at most one send and one receive (of any sort) in flight.
 #[derive(Debug)]
 pub enum Op {
-    /// Opens a TCP connection in an empty slot to `Setup::addresses[address_index]`.
-    /// Completes once: `Ok(0)` or the cause.
+    /// Opens a connection in an empty slot to `Setup::addresses[address_index]`, from the next of
+    /// `Setup::sources`. Completes once: `Ok(0)` or the cause.
     Connect { slot: Slot, address_index: u32 },
     /// Sends `len` bytes of the arena from `start`. Completes when all bytes are taken (`Ok(len)`)
     /// or with an error; a short send is never reported as success.
@@ -119,7 +121,7 @@ pub enum Op {
     RecvStream { slot: Slot },
     /// One receive of at most `bytes_max` bytes: `Ok(n)` with a lease, `Ok(0)` at end of stream.
     RecvOnce { slot: Slot, bytes_max: u32 },
-    /// Throws away up to `bytes_max` bytes of the stream, once: `Ok(n)` without a lease, `Ok(0)` at
+    /// Throws away up to `bytes_max` bytes of a TCP stream, once: `Ok(n)` without a lease, `Ok(0)` at
     /// end of stream. May answer before `bytes_max` are there, and may wait until they are.
     Discard { slot: Slot, bytes_max: u64 },
     /// Ends a receive in flight in the slot, whose final completion follows: `Cancelled`, unless it
@@ -148,7 +150,12 @@ pub enum IoError {
     Cancelled,
     /// No receive buffer was free.
     NoBuffers,
-    /// Descriptors, ports or memory of this machine ran out; the errno says which.
+    /// No local port is free for this address.
+    NoPorts,
+    /// The listener has no room for another connection at this moment.
+    Busy,
+    /// Descriptors or memory of this machine ran out, or it forbids what was asked; the errno says
+    /// which.
     Local(i32),
     /// Anything else.
     Other(i32),
@@ -284,7 +291,10 @@ pub struct Setup {
     /// Bytes that sends refer to; never change.
     pub arena: Arc<[u8]>,
     /// Where `Connect` may go.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+    /// Addresses of this machine that connections come from, in turn for each of `addresses`; the
+    /// kernel's choice where none is of the same family.
+    pub sources: Vec<IpAddr>,
     /// TCP congestion control to set on each socket; `None` leaves the system's.
     pub tcp_congestion: Option<String>,
     /// Bytes of one receive buffer.
@@ -332,8 +342,16 @@ pub trait Backend {
     /// The scratch buffer's bytes.
     fn send_bytes_mut(&mut self, lease: &mut SendLease) -> &mut [u8];
 
+    /// Gives a scratch buffer back that was not sent.
+    fn return_send(&mut self, lease: SendLease);
+
     /// A socket made elsewhere takes an empty slot.
     fn adopt(&mut self, slot: Slot, fd: OwnedFd) -> Result<(), BackendError>;
+
+    /// The near end of a slot's TCP connection, once it is established.
+    fn local_address(&self, _slot: Slot) -> Option<SocketAddr> {
+        None
+    }
 
     /// How long it has looked for completions in vain, in nanoseconds: CPU time that did no work.
     fn idle_spin_ns(&self) -> u64 {

@@ -3,12 +3,14 @@
 //! Owns everything that can be decided before the loop: what is sent, where to, for how long, and
 //! which share of it each worker takes. Knows nothing of flags, files or threads.
 
+mod network;
 mod pacing;
 mod request;
 mod server;
 
-use std::net::SocketAddr;
+use crate::io::Address;
 
+pub use network::{Network, Prelude};
 pub use pacing::Pacing;
 pub use request::{Arena, Header, Request, RequestError};
 pub use server::ServerOf;
@@ -68,7 +70,9 @@ pub struct Plan {
     /// What is sent, again and again.
     pub request: Request,
     /// Where to; never empty. Connections are spread evenly over all of them.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+    /// How connections are made and given up.
+    pub network: Network,
     /// Connections over all workers.
     pub connections: u32,
     /// Most requests outstanding on one connection.

@@ -1,9 +1,16 @@
 //! HTTP codecs: bytes to events. Knows nothing of time, sockets or latency.
 //!
-//! `h1` is the only protocol so far. Answers are handed to a `Sink` in runs, because a pipelined
-//! batch of identical answers is the common case and must cost one call, not one each.
+//! `h1` is the only protocol so far; beside it stand the two things that may come before it on a
+//! connection, the PROXY header and the way through a proxy's tunnel. Answers are handed to a `Sink`
+//! in runs, because a pipelined batch of identical answers is the common case and must cost one call,
+//! not one each.
 
 pub mod h1;
+mod proxy_header;
+mod tunnel;
+
+pub use proxy_header::{Ends, PROXY_HEADER_BYTES_MAX, ProxyVersion, write_proxy_header};
+pub use tunnel::{Tunnel, TunnelAnswer};
 
 /// What the bytes of an answer were.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

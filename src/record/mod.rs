@@ -7,12 +7,14 @@
 //!
 //! Allocates in `new` alone.
 
+mod addresses;
 mod timeline;
 
 use crate::hist::Hist;
 use crate::limits;
 use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts};
 
+pub use addresses::AddressCounts;
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
 
 /// Where in its life a run is.
@@ -144,6 +146,8 @@ pub struct ConnectionCounts {
     pub carried: u64,
     /// The error number of an attempt that failed on this machine; 0 when none did.
     pub local_errno: i32,
+    /// The status with which a proxy refused a tunnel; 0 when none did.
+    pub proxy_status: u16,
 }
 
 impl ConnectionCounts {
@@ -160,6 +164,9 @@ impl ConnectionCounts {
         self.carried += other.carried;
         if other.local_errno != 0 {
             self.local_errno = other.local_errno;
+        }
+        if other.proxy_status != 0 {
+            self.proxy_status = other.proxy_status;
         }
     }
 }
@@ -289,6 +296,8 @@ pub struct WorkerRecord {
     pub window_started_inflight_end: u64,
     /// Connection attempts and connections.
     pub connections: ConnectionCounts,
+    /// The same for each address, where there are several.
+    pub addresses: Vec<AddressCounts>,
     /// Received bytes by class.
     pub bytes: ByteCounts,
     /// What was noticed in answers.
@@ -306,6 +315,8 @@ pub struct WorkerRecord {
     pub sending: Sending,
     /// Duration in nanoseconds of every successful connection attempt, in any phase.
     pub connect: Hist,
+    /// The same of those that succeeded in the window.
+    pub connect_window: Hist,
     /// Completed requests per second, sampled every `RATE_SAMPLE_NS` of the window.
     pub rates: Hist,
     /// Sum over all requests, however they ended, of the time they were in flight, in nanoseconds.
@@ -329,6 +340,7 @@ impl Default for WorkerRecord {
             window_started_failed: 0,
             window_started_inflight_end: 0,
             connections: ConnectionCounts::default(),
+            addresses: Vec::new(),
             bytes: ByteCounts::default(),
             notices: NoticeCounts::default(),
             latency: Hist::new(limits::LATENCY_NS_MAX),
@@ -336,6 +348,7 @@ impl Default for WorkerRecord {
             unanswered: Hist::new(limits::LATENCY_NS_MAX),
             sending: Sending::default(),
             connect: Hist::new(limits::LATENCY_NS_MAX),
+            connect_window: Hist::new(limits::LATENCY_NS_MAX),
             rates: Hist::new(RATE_PER_S_MAX),
             inflight_sum_ns: 0,
             inflight_integral_ns: 0,
@@ -373,7 +386,9 @@ impl WorkerRecord {
         self.service.merge(&other.service);
         self.unanswered.merge(&other.unanswered);
         self.sending.merge(&other.sending);
+        addresses::merge(&mut self.addresses, &other.addresses);
         self.connect.merge(&other.connect);
+        self.connect_window.merge(&other.connect_window);
         self.rates.merge(&other.rates);
         self.inflight_sum_ns += other.inflight_sum_ns;
         self.inflight_integral_ns += other.inflight_integral_ns;
@@ -421,6 +436,14 @@ impl Recorder {
         let mut recorder = Self::new(intervals);
         recorder.record.sending.paced = true;
         recorder
+    }
+
+    /// Counts for each of `addresses` apart, if they are several.
+    #[must_use]
+    pub fn over_addresses(mut self, addresses: u32) -> Self {
+        let several = if addresses > 1 { addresses as usize } else { 0 };
+        self.record.addresses = vec![AddressCounts::default(); several];
+        self
     }
 
     /// The phase events are counted in.
@@ -644,15 +667,38 @@ impl Recorder {
         &mut self.record.connections
     }
 
+    /// An attempt to an address was begun.
+    pub fn attempted(&mut self, address_index: u32) {
+        self.record.connections.attempts += 1;
+        self.at_address(address_index, |counts| counts.attempts += 1);
+    }
+
     /// An attempt begun at `begun_ns` became a connection.
-    pub fn established(&mut self, begun_ns: u64) {
+    pub fn established(&mut self, begun_ns: u64, address_index: u32) {
+        let took_ns = self.now_ns.saturating_sub(begun_ns);
         self.record.connections.established += 1;
-        self.record.connect.record(self.now_ns.saturating_sub(begun_ns), 1);
+        self.record.connect.record(took_ns, 1);
+        if self.phase == Phase::Window {
+            self.record.connect_window.record(took_ns, 1);
+        }
+        self.at_address(address_index, |counts| counts.established += 1);
     }
 
     /// An attempt failed.
-    pub fn connect_failed(&mut self, cause: ConnectFailure) {
+    pub fn connect_failed(&mut self, cause: ConnectFailure, address_index: u32) {
         self.record.connections.failed.add(cause, 1);
+        self.at_address(address_index, |counts| counts.failed += 1);
+    }
+
+    /// A connection to an address that has ended brought so many answers.
+    pub fn answered_by(&mut self, address_index: u32, answers: u64) {
+        self.at_address(address_index, |counts| counts.completed += answers);
+    }
+
+    fn at_address(&mut self, address_index: u32, change: impl FnOnce(&mut AddressCounts)) {
+        if let Some(counts) = self.record.addresses.get_mut(address_index as usize) {
+            change(counts);
+        }
     }
 
     /// Ends the record; the last, partial interval is handed over.

@@ -99,6 +99,8 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             waited_max_ns: total.unanswered.max(),
         },
         connections: connections(result),
+        new_connections: Some(super::connections::opened(result)),
+        addresses: super::connections::addresses(result),
         bytes: bytes(total),
         notices: notices(total),
         latency: latency(&total.latency),
@@ -323,7 +325,7 @@ fn notices(total: &WorkerRecord) -> schema::Notices {
     }
 }
 
-fn latency(hist: &Hist) -> schema::Latency {
+pub(super) fn latency(hist: &Hist) -> schema::Latency {
     let [p50_ns, p75_ns, p90_ns, p99_ns, p99_9_ns, p99_99_ns] = QUANTILES.map(|q| q.of(hist));
     let known = |value: u64| (!hist.is_empty()).then_some(value);
     schema::Latency {

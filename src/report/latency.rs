@@ -79,6 +79,9 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
         rows.push(of("service", &total.service));
     }
     rows.push(of("connect", &total.connect));
+    if !total.connect_window.is_empty() {
+        rows.push(of("connect in window", &total.connect_window));
+    }
     table("Latency", &QUANTILES, &rows, page);
     if result.unanswered() > 0 {
         page.line(&format!(

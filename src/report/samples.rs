@@ -30,10 +30,10 @@ fn record(sample: Sample) -> WorkerRecord {
     let mut recorder = Recorder::new(writer);
     recorder.connections_mut().attempts += 1 + sample.refused;
     for _ in 0..sample.refused {
-        recorder.connect_failed(ConnectFailure::Refused);
+        recorder.connect_failed(ConnectFailure::Refused, 0);
     }
     recorder.advance(50_000);
-    recorder.established(5_000);
+    recorder.established(5_000, 0);
     recorder.enter_window(recorder.now_ns());
     let mut now_ns = 1_000_000;
     for index in 0..sample.answers + sample.not_found {
@@ -89,7 +89,7 @@ fn paced_record(paced: Paced) -> (WorkerRecord, Vec<Second>) {
     let mut recorder = Recorder::paced(writer);
     recorder.connections_mut().attempts += 1;
     recorder.advance(50_000);
-    recorder.established(5_000);
+    recorder.established(5_000, 0);
     recorder.advance(PACED_START_NS);
     recorder.enter_window(PACED_START_NS);
     let end_ns = PACED_START_NS + PACED_REQUESTS * PACED_GAP_NS;

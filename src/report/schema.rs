@@ -14,11 +14,14 @@
 //!   loop has at the send; `requests.due` repeats the phases, where due requests are counted; the
 //!   verdict has kinds of its own for a schedule.
 
+mod connections;
 pub mod server;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use connections::{AddressCounts, NewConnections};
 
 /// The version of this format.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -75,6 +78,12 @@ pub struct Report {
     pub unanswered: Unanswered,
     /// Attempts and connections of the whole run.
     pub connections: Connections,
+    /// Connections opened in the window; derived.
+    #[serde(default)]
+    pub new_connections: Option<NewConnections>,
+    /// What went to each address, in the order of `asked.addresses`; empty with one.
+    #[serde(default)]
+    pub addresses: Vec<AddressCounts>,
     /// What the bytes received in the whole run were.
     pub bytes: Bytes,
     /// What was noticed in answers, in the whole run.
@@ -599,6 +608,9 @@ pub struct Histograms {
     pub unanswered: Histogram,
     /// Of `connect`.
     pub connect: Histogram,
+    /// Of `new_connections.connect`; absent where none was opened in the window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_window: Option<Histogram>,
     /// Of `rates.per_thread`.
     pub rates: Histogram,
     /// What a schedule adds; absent in a closed loop.

@@ -111,6 +111,8 @@ pub fn write(result: &RunResult) -> Vec<u8> {
         latency: histogram(&result.total.latency),
         unanswered: histogram(&result.total.unanswered),
         connect: histogram(&result.total.connect),
+        connect_window: (!result.total.connect_window.is_empty())
+            .then(|| histogram(&result.total.connect_window)),
         rates: histogram(&result.total.rates),
         scheduled: json::is_scheduled(result).then(|| scheduled(&result.total)),
     });
@@ -212,6 +214,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             window_started_failed: report.unanswered.failed,
             window_started_inflight_end: report.unanswered.inflight_end,
             connections: connections(&report.connections)?,
+            addresses: super::connections::counts(&report.addresses),
             bytes: bytes(&report.bytes),
             notices: notices(&report.notices),
             latency: hist("latency", &histograms.latency, &fresh.latency)?,
@@ -219,6 +222,10 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             sending,
             unanswered: hist("unanswered", &histograms.unanswered, &fresh.unanswered)?,
             connect: hist("connect", &histograms.connect, &fresh.connect)?,
+            connect_window: match &histograms.connect_window {
+                Some(stored) => hist("connect_window", stored, &fresh.connect_window)?,
+                None => fresh.connect_window.clone(),
+            },
             rates: hist("rates", &histograms.rates, &fresh.rates)?,
             inflight_sum_ns: report.inflight.sum_ns.0,
             inflight_integral_ns: report.inflight.integral_ns.0,
@@ -296,8 +303,9 @@ fn causes<C: Cause>(by_name: &BTreeMap<String, u64>) -> Result<CauseCounts<C>, R
 
 fn connections(stored: &schema::Connections) -> Result<ConnectionCounts, ReadError> {
     Ok(ConnectionCounts {
-        // Told in a remark; the number means nothing elsewhere.
+        // Told in remarks; the numbers mean nothing elsewhere.
         local_errno: 0,
+        proxy_status: 0,
         attempts: stored.attempts,
         established: stored.established,
         failed: causes(&stored.failures)?,
@@ -580,6 +588,11 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
     at_most("connection counts", COUNT_MAX, &[c.attempts, c.established, c.carried])?;
     let failed: Vec<u64> = c.failed.iter().map(|(_, count)| count).collect();
     at_most("connection counts", COUNT_MAX, &failed)?;
+    for address in &total.addresses {
+        let ended = [address.established, address.failed, address.completed];
+        at_most("address counts", COUNT_MAX, &ended)?;
+        at_most("address counts", COUNT_MAX, &[address.attempts])?;
+    }
     let b = &total.bytes;
     at_most("bytes", AMOUNT_MAX, &[b.head, b.body, b.framing, b.interim, b.stray])?;
     let lengths = [

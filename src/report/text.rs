@@ -7,7 +7,7 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
-use super::{NOTE_CHARS_MAX, escape, latency, schedule, server, words, wrk};
+use super::{NOTE_CHARS_MAX, connections, escape, latency, schedule, server, words, wrk};
 
 /// What the text shows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -34,7 +34,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
         },
     );
     interrupted(result, &mut page);
-    connections(result, &mut page);
+    connection_counts(result, &mut page);
     schedule::section(result, &mut page);
     requests(result, &mut page);
     statuses(result, &mut page);
@@ -73,7 +73,7 @@ fn interrupted(result: &RunResult, page: &mut Page) {
     ));
 }
 
-fn connections(result: &RunResult, page: &mut Page) {
+fn connection_counts(result: &RunResult, page: &mut Page) {
     let (open, counts) = (&result.open, &result.total.connections);
     page.heading("Connections");
     page.line(&format!(
@@ -103,11 +103,7 @@ fn connections(result: &RunResult, page: &mut Page) {
     if !ends.is_empty() {
         page.line(&format!("closed: {}", ends.join(", ")));
     }
-    if result.asked.addresses.len() > 1 {
-        let addresses: Vec<String> =
-            result.asked.addresses.iter().map(|a| escape(a, NOTE_CHARS_MAX)).collect();
-        page.line(&format!("spread evenly over {}", addresses.join(", ")));
-    }
+    connections::section(result, page);
 }
 
 fn requests(result: &RunResult, page: &mut Page) {

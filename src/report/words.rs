@@ -35,7 +35,10 @@ pub(super) fn connect_failure(cause: ConnectFailure) -> &'static str {
         ConnectFailure::Timeout => "no answer within the connect timeout",
         ConnectFailure::Unreachable => "no route to the host or network",
         ConnectFailure::Reset => "the peer reset the attempt",
-        ConnectFailure::Local => "descriptors, ports or memory ran out on this machine",
+        ConnectFailure::Local => "descriptors or memory ran out on this machine, or it forbids it",
+        ConnectFailure::Ports => "no local port was free for the address",
+        ConnectFailure::Busy => "the listener's queue was full",
+        ConnectFailure::Proxy => "the proxy did not open a tunnel",
     }
 }
 

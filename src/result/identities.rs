@@ -2,7 +2,7 @@
 //! broken one means that some number of the report is wrong, and the run says so.
 
 use crate::hist::Hist;
-use crate::record::{Phase, WorkerRecord};
+use crate::record::{AddressCounts, Phase, WorkerRecord};
 
 use super::Second;
 
@@ -174,14 +174,23 @@ fn i3(record: &WorkerRecord) -> Vec<Equation> {
 
 fn i4(record: &WorkerRecord) -> Vec<Equation> {
     let c = &record.connections;
-    vec![
+    let mut equations = vec![
         equal(c.attempts, c.established + c.failed.total() + c.connecting_end),
         equal(
             c.established + c.carried,
             c.closed_by_us + c.closed_by_peer + c.errored + c.open_end,
         ),
         equal(c.established, record.connect.len()),
-    ]
+        at_most(record.connect_window.len(), record.connect.len()),
+    ];
+    if !record.addresses.is_empty() {
+        let sum = |pick: fn(&AddressCounts) -> u64| record.addresses.iter().map(pick).sum::<u64>();
+        equations.push(equal(sum(|address| address.attempts), c.attempts));
+        equations.push(equal(sum(|address| address.established), c.established));
+        equations.push(equal(sum(|address| address.failed), c.failed.total()));
+        equations.push(equal(sum(|address| address.completed), record.whole().completed));
+    }
+    equations
 }
 
 fn i6(total: &WorkerRecord, target_requests: u64) -> Vec<Equation> {
@@ -207,6 +216,7 @@ fn i7(total: &WorkerRecord, workers: &[WorkerRecord], seconds: &[Second]) -> Vec
     let mut equations = vec![
         same(&merged.latency, &total.latency),
         same(&merged.connect, &total.connect),
+        same(&merged.connect_window, &total.connect_window),
         same(&merged.service, &total.service),
         same(&merged.unanswered, &total.unanswered),
         same(&merged.sending.lag, &total.sending.lag),

@@ -238,6 +238,11 @@ impl RunResult {
         share(window.completed, window.due)
     }
 
+    /// Connections established per second of the window; 0 without a window.
+    pub fn connections_per_s(&self) -> f64 {
+        per_s(self.total.connect_window.len(), self.window_ns)
+    }
+
     /// Bytes received per second of the window; 0 without a window.
     pub fn bytes_per_s(&self) -> f64 {
         per_s(self.total.phase(Phase::Window).bytes_in, self.window_ns)

@@ -11,7 +11,7 @@ fn honest() -> WorkerRecord {
     let mut recorder = Recorder::new(writer);
     recorder.connections_mut().attempts += 1;
     recorder.advance(10);
-    recorder.established(5);
+    recorder.established(5, 0);
     recorder.enter_window(recorder.now_ns());
     for step in 0..398_u64 {
         recorder.advance(100 + step * 100);

@@ -1,12 +1,13 @@
 //! Which backend a run uses, decided once before any worker starts.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{RunError, ensure_descriptors};
 use crate::epoll::Epoll;
 use crate::io::{Backend, Setup, Spin};
 use crate::limits;
-use crate::plan::{EngineChoice, Plan, Share};
+use crate::plan::{EngineChoice, Plan, Prelude, Share};
 use crate::sys::Clock;
 use crate::uring::{self, SetupError, Uring};
 
@@ -55,18 +56,31 @@ pub fn settle(plan: &mut Plan) -> Result<Option<SetupError>, RunError> {
 
 /// What the backend of one worker needs. It spins only if its worker says so.
 pub(super) fn setup(plan: &Plan, share: &Share, arena: Arc<[u8]>) -> Setup {
+    let prelude_bytes = plan.network.prelude.as_ref().map_or(0, Prelude::bytes_max);
     Setup {
         slots: share.connections,
         arena,
         addresses: plan.addresses.clone(),
+        sources: rotated(&plan.network.sources, share.connection_first as usize),
         tcp_congestion: plan.tcp_congestion.clone(),
         recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
         recv_buffers: limits::RECV_BUFFERS,
-        send_buffers: 0,
-        send_buffer_bytes: 0,
+        send_buffers: if prelude_bytes > 0 { limits::PRELUDE_BUFFERS } else { 0 },
+        send_buffer_bytes: prelude_bytes,
         spin: Spin::NEVER,
         keeps_deadline: plan.pacing.is_some(),
         // Whoever keeps a schedule takes each answer as it comes.
         linger_ns: if plan.pacing.is_some() { 0 } else { limits::LINGER_NS },
     }
+}
+
+/// The same addresses, beginning with another one in each worker, so that few connections on many
+/// workers use many of them.
+fn rotated(sources: &[IpAddr], first: usize) -> Vec<IpAddr> {
+    let mut sources = sources.to_vec();
+    if !sources.is_empty() {
+        let first = first % sources.len();
+        sources.rotate_left(first);
+    }
+    sources
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::epoll::Epoll;
 use crate::io::{BackendError, Setup, Spin};
 use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts};
-use crate::plan::{EngineChoice, Pacing, Plan, Share};
+use crate::plan::{Arena, EngineChoice, Pacing, Plan, Share};
 use crate::record::{
     ConnectionCounts, IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
 };
@@ -31,7 +31,7 @@ use crate::result::{
 use crate::sys::{self, Clock, MachineFacts, Signals};
 use crate::units;
 use crate::uring::{SetupError, Uring};
-use crate::worker::{Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
+use crate::worker::{ConnectPace, Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
 
 use cost::CostWatch;
 use engine::{Engine, setup};
@@ -76,6 +76,8 @@ pub enum RunError {
         failed: Box<ConnectFailureCounts>,
         /// The error number of an attempt that failed on this machine.
         local_errno: i32,
+        /// The status with which a proxy refused a tunnel.
+        proxy_status: u16,
     },
     /// A worker panicked; its record is lost.
     WorkerLost,
@@ -97,7 +99,7 @@ impl fmt::Display for RunError {
                 "a worker thread could not be started: {why}; use fewer threads (-t) or raise the \
                  limit on processes (ulimit -u)"
             ),
-            Self::NothingOpen { addresses, failed, local_errno } => {
+            Self::NothingOpen { addresses, failed, local_errno, proxy_status } => {
                 write!(f, "no connection to {} could be opened", addresses.join(", "))?;
                 let mut separator = ": ";
                 for (cause, count) in failed.iter().filter(|(_, count)| *count > 0) {
@@ -107,6 +109,20 @@ impl fmt::Display for RunError {
                 f.write_str("; ")?;
                 if failed.count(ConnectFailure::Local) > 0 {
                     return f.write_str(&sys::local_failure(*local_errno));
+                }
+                if failed.count(ConnectFailure::Ports) > 0 {
+                    return f.write_str(sys::ports_gone());
+                }
+                if *proxy_status > 0 {
+                    return write!(
+                        f,
+                        "{}: {}",
+                        proxy_refused(*proxy_status),
+                        proxy_hint(*proxy_status)
+                    );
+                }
+                if failed.count(ConnectFailure::Proxy) > 0 {
+                    return f.write_str("is that a proxy for HTTP, and does it know CONNECT?");
                 }
                 if failed.count(ConnectFailure::Unreachable) > 0 {
                     return f.write_str("is there a route to the address (ip route get ADDRESS)?");
@@ -258,6 +274,7 @@ fn conclude(
                 addresses: asked.addresses,
                 failed: Box::new(attempts.failed),
                 local_errno: attempts.local_errno,
+                proxy_status: attempts.proxy_status,
             });
         }
     }
@@ -407,15 +424,9 @@ fn spawn<B: Engine>(
         duration_ns: plan.stop.duration_ns,
         warmup_ns: plan.warmup_ns,
         drain_ns: plan.drain_ns,
-        opening_ns: plan.connect_timeout_ns + OPENING_SPARE_NS,
-        shape: Shape::new(
-            &plan.request,
-            &arena,
-            plan.depth,
-            plan.timeout_ns,
-            plan.connect_timeout_ns,
-            plan.addresses.len() as u32,
-        ),
+        opening_ns: opening_ns_max(plan),
+        connect_pace: connect_pace(plan, index),
+        shape: shape(plan, &arena),
         seed: share.seed,
     };
     let setup = setup(plan, share, arena.bytes);
@@ -458,6 +469,45 @@ fn spawn<B: Engine>(
     })
 }
 
+/// Opening lasts as long as one attempt may take, and as pacing them takes.
+fn opening_ns_max(plan: &Plan) -> u64 {
+    let paced_ns = plan.network.opening_ns_min(plan.connections);
+    paced_ns.saturating_add(plan.connect_timeout_ns + OPENING_SPARE_NS)
+}
+
+/// One worker's part of the rate of attempts, which is never exceeded: parts of a nanosecond are
+/// rounded up.
+fn connect_pace(plan: &Plan, index: usize) -> Option<ConnectPace> {
+    let rate = plan.network.connect_rate?;
+    let every_ns = |attempts: u128| {
+        let ns = (attempts * u128::from(rate.per_ns())).div_ceil(u128::from(rate.count().max(1)));
+        u64::try_from(ns).unwrap_or(u64::MAX)
+    };
+    Some(ConnectPace {
+        interval_ns: every_ns(plan.shares.len() as u128),
+        first_ns: every_ns(index as u128),
+    })
+}
+
+fn shape(plan: &Plan, arena: &Arena) -> Shape {
+    let network = &plan.network;
+    let shape = Shape::new(
+        &plan.request,
+        arena,
+        plan.depth,
+        plan.timeout_ns,
+        plan.connect_timeout_ns,
+        plan.addresses.len() as u32,
+    );
+    Shape {
+        discards: plan.addresses.iter().all(|address| address.inet().is_some()),
+        prelude: network.prelude.clone(),
+        requests_max: network.requests_per_connection.map_or(u64::MAX, u64::from),
+        close: network.close,
+        ..shape
+    }
+}
+
 /// One worker's share of the schedule.
 fn pace(plan: &Plan, pacing: &Pacing, share: &Share, index: usize) -> Pace {
     let (worker, workers) = (index as u32, plan.shares.len() as u32);
@@ -474,11 +524,13 @@ fn pace(plan: &Plan, pacing: &Pacing, share: &Share, index: usize) -> Pace {
 /// Whether workers keep their CPUs busy shortly before an intended time. Never where that would take
 /// the last CPU from a target on this machine.
 fn spins(plan: &Plan) -> bool {
-    let leaves_a_cpu = || {
-        let local = plan.addresses.iter().any(|address| sys::is_local_address(*address));
-        !local || plan.shares.len() < sys::allowed_cpus().len()
-    };
+    let leaves_a_cpu = || !is_target_here(plan) || plan.shares.len() < sys::allowed_cpus().len();
     plan.pacing.as_ref().is_some_and(|pacing| pacing.spin) && leaves_a_cpu()
+}
+
+/// Whether load goes to this machine itself.
+fn is_target_here(plan: &Plan) -> bool {
+    plan.addresses.iter().any(|address| address.inet().is_none_or(sys::is_local_address))
 }
 
 fn join(handles: Vec<Handle>) -> Result<Vec<Done>, RunError> {
@@ -543,6 +595,16 @@ fn assemble(
         ));
     }
     let connections = &result.total.connections;
+    let ports = connections.failed.count(ConnectFailure::Ports);
+    if ports > 0 {
+        result.remarks.push(format!(
+            "{ports} connection attempts found no free local port: {}",
+            sys::ports_gone()
+        ));
+    }
+    if connections.proxy_status > 0 {
+        result.remarks.push(proxy_refused(connections.proxy_status));
+    }
     let local = connections.failed.count(ConnectFailure::Local);
     if local > 0 {
         result.remarks.push(format!(
@@ -551,12 +613,24 @@ fn assemble(
         ));
     }
     result.seconds = timeline.into_seconds();
-    result.target_on_this_machine =
-        plan.addresses.iter().any(|address| sys::is_local_address(*address));
+    result.target_on_this_machine = is_target_here(plan);
     result.identities =
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);
     result.verdict = Verdict::Invalid(Vec::new());
     result
+}
+
+fn proxy_hint(status: u16) -> &'static str {
+    match status {
+        407 => "give it a user, --proxy http://user:password@host:port",
+        403 | 405 => "it does not allow tunnels to this host and port",
+        502..=504 => "it could not reach the target",
+        _ => "ask whoever runs it",
+    }
+}
+
+fn proxy_refused(status: u16) -> String {
+    format!("the proxy refused CONNECT with status {status}")
 }
 
 fn broke(error: &BackendError) -> String {

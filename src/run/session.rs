@@ -228,7 +228,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use super::*;
-    use crate::plan::{self, Provenance, Request, StopAfter};
+    use crate::plan::{self, Network, Provenance, Request, StopAfter};
     use crate::target::{Config, Engine as TargetEngine, Server, Timing};
 
     const MS: u64 = 1_000_000;
@@ -252,7 +252,8 @@ mod tests {
     fn plan_of(address: SocketAddr) -> Plan {
         Plan {
             request: Request::new("GET", "/", "h", &[], None).unwrap(),
-            addresses: vec![address],
+            addresses: vec![address.into()],
+            network: Network::default(),
             connections: 4,
             depth: 1,
             stop: StopAfter { duration_ns: Some(30 * MS), requests: None },
@@ -279,7 +280,9 @@ mod tests {
     #[test]
     fn blocks_share_their_connections_and_the_target_saw_exactly_their_requests() {
         let server = serve(0, None);
-        let plan = plan_of(server.address());
+        let mut plan = plan_of(server.address());
+        // The same one twice, so that what each address answered is told apart and adds up.
+        plan.addresses.push(server.address().into());
         let mut session = Session::open(&plan).unwrap();
         let mut started = 0;
         for block in 0..3 {

@@ -54,6 +54,7 @@ fn lateness<B: Engine>(waits: u32, wait_ns: u64) -> Result<Hist, RunError> {
         slots: 1,
         arena: Arc::from([]),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 64,
         recv_buffers: 1,

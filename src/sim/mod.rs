@@ -18,6 +18,7 @@ mod tests;
 mod wire;
 
 use std::collections::{BinaryHeap, VecDeque};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use crate::io::{
@@ -350,6 +351,8 @@ fn error_number(error: IoError) -> u64 {
         IoError::NoBuffers => 7,
         IoError::Local(_) => 8,
         IoError::Other(_) => 9,
+        IoError::NoPorts => 10,
+        IoError::Busy => 11,
     }
 }
 
@@ -431,9 +434,19 @@ impl Backend for Sim {
         self.send.bytes_mut(lease.buffer())
     }
 
+    fn return_send(&mut self, lease: SendLease) {
+        self.send.give_back(lease.buffer());
+    }
+
     /// Always fails: there are no descriptors here.
     fn adopt(&mut self, _slot: Slot, _fd: OwnedFd) -> Result<(), BackendError> {
         Err(BackendError { call: "adopt", errno: ENOTSUP })
+    }
+
+    /// Every slot has a port of its own.
+    fn local_address(&self, slot: Slot) -> Option<SocketAddr> {
+        self.slots[slot.0 as usize]?;
+        Some(SocketAddr::from(([192, 0, 2, 99], 1024 + slot.0 as u16)))
     }
 
     fn description(&self) -> String {

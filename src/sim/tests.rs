@@ -12,7 +12,8 @@ fn setup(slots: u32, recv_buffers: u16) -> Setup {
     Setup {
         slots,
         arena: Arc::from(REQUEST.repeat(16)),
-        addresses: vec!["127.0.0.1:80".parse().unwrap()],
+        addresses: vec![([127, 0, 0, 1], 80).into()],
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: 4096,
         recv_buffers,

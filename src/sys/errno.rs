@@ -5,7 +5,8 @@ use crate::io::IoError;
 /// What `errno`, a positive number, means to a connection, whichever backend met it.
 pub fn io_error(errno: i32) -> IoError {
     match errno {
-        libc::ECONNREFUSED => IoError::Refused,
+        // A socket file that is gone has nobody behind it either.
+        libc::ECONNREFUSED | libc::ENOENT => IoError::Refused,
         libc::ETIMEDOUT => IoError::TimedOut,
         libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN => {
             IoError::Unreachable
@@ -14,13 +15,12 @@ pub fn io_error(errno: i32) -> IoError {
         libc::EPIPE | libc::ENOTCONN | libc::ESHUTDOWN => IoError::BrokenPipe,
         libc::ECANCELED => IoError::Cancelled,
         libc::ENOBUFS => IoError::NoBuffers,
-        libc::EMFILE
-        | libc::ENFILE
-        | libc::ENOMEM
-        | libc::EADDRNOTAVAIL
-        | libc::EADDRINUSE
-        | libc::EACCES
-        | libc::EPERM => IoError::Local(errno),
+        // connect(2), and for a socket file whose queue is full unix(7).
+        libc::EADDRNOTAVAIL | libc::EADDRINUSE => IoError::NoPorts,
+        libc::EAGAIN => IoError::Busy,
+        libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EACCES | libc::EPERM => {
+            IoError::Local(errno)
+        }
         other => IoError::Other(other),
     }
 }

@@ -11,6 +11,7 @@ mod alloc_count;
 mod cgroup;
 mod clock;
 mod cpu;
+mod dial;
 mod errno;
 mod fitness;
 mod host;
@@ -28,6 +29,7 @@ pub use clock::{
     Clock, process_cpu_ns, suspended_ns, thread_cpu_ns, thread_starved_ns, wall_unix_seconds,
 };
 pub use cpu::{CpuPlace, allowed_cpus, parse_cpu_list, pin_current_thread, read_topology, spread};
+pub use dial::{Blocking, Dialer, local_address, set_blocking};
 pub use errno::{IN_PROGRESS, NO_SOCKET, io_error};
 pub use fitness::{FitnessFacts, MemoryFacts, ResourceLimit, SocketCounts, parse_kernel_release};
 pub use host::{
@@ -35,15 +37,14 @@ pub use host::{
     is_seccomp_filtered, peak_resident_bytes, resident_bytes,
 };
 pub use net::{
-    RawAddress, ResolveError, is_local_address, resolve, set_linger_zero, set_receive_low_water,
-    set_tcp_congestion, tcp_congestion_available, tcp_congestion_known, tcp_socket,
-    tcp_socket_nonblocking,
+    RawAddress, ResolveError, UNIX_PATH_BYTES_MAX, is_local_address, resolve, set_linger_zero,
+    set_receive_low_water, set_tcp_congestion, tcp_congestion_available, tcp_congestion_known,
 };
 pub use poll::{
     Poller, Readiness, discard_some, recv_some, send_some, set_timer_slack_ns, start_connect,
     take_error,
 };
-pub use shortage::local_failure;
+pub use shortage::{local_failure, ports_gone};
 pub use signals::{SIGINT, SIGTERM, Signals, block_signals_in_this_thread};
 pub use stream::is_writable_within;
 pub use usage::{Usage, UsageLook};

@@ -1,16 +1,19 @@
-//! Sockets made for the backends, and names turned into addresses.
-#![expect(unsafe_code, reason = "the standard library cannot make a socket without connecting it")]
+//! Addresses in the kernel's form, options of sockets, and names turned into addresses.
+#![expect(unsafe_code, reason = "the standard library sets few options and shows no raw address")]
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use super::check;
+use super::dial::{Blocking, Dialer};
 use super::host::line_of;
+use crate::io::Address;
 
 /// A socket address in the kernel's form.
 pub struct RawAddress {
@@ -25,7 +28,37 @@ impl fmt::Debug for RawAddress {
     }
 }
 
+/// Longest path of a socket file, in bytes: `sun_path` with its final NUL (unix(7)).
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
 impl RawAddress {
+    /// The kernel's form of `address`. A path beyond `UNIX_PATH_BYTES_MAX` is cut off there, where
+    /// nobody listens.
+    pub fn of(address: &Address) -> Self {
+        match address {
+            Address::Inet(address) => Self::new(*address),
+            Address::Unix(path) => Self::unix(path.as_os_str().as_bytes()),
+        }
+    }
+
+    fn unix(path: &[u8]) -> Self {
+        let path = &path[..path.len().min(UNIX_PATH_BYTES_MAX)];
+        let mut plain = libc::sockaddr_un {
+            sun_family: libc::AF_UNIX as libc::sa_family_t,
+            sun_path: [0; UNIX_PATH_BYTES_MAX + 1],
+        };
+        for (place, byte) in plain.sun_path.iter_mut().zip(path) {
+            *place = libc::c_char::from_ne_bytes([*byte]);
+        }
+        // SAFETY: all zeroes is a valid, unspecified socket address.
+        let mut storage: Box<libc::sockaddr_storage> = Box::new(unsafe { std::mem::zeroed() });
+        let place = &raw mut *storage;
+        // SAFETY: `sockaddr_storage` is made to hold any socket address, aligned.
+        unsafe { place.cast::<libc::sockaddr_un>().write(plain) };
+        let len = std::mem::offset_of!(libc::sockaddr_un, sun_path) + path.len() + 1;
+        Self { storage, len: len as libc::socklen_t }
+    }
+
     /// The kernel's form of `address`.
     pub fn new(address: SocketAddr) -> Self {
         // SAFETY: all zeroes is a valid, unspecified socket address.
@@ -71,39 +104,6 @@ impl RawAddress {
     }
 }
 
-/// A TCP socket of the family of `address`, not yet connected, blocking (io_uring never waits
-/// inline), with `TCP_NODELAY` and, if named, a congestion control.
-pub fn tcp_socket(address: &SocketAddr, congestion: Option<&str>) -> io::Result<OwnedFd> {
-    socket(address, congestion, 0)
-}
-
-/// The same, non-blocking.
-pub fn tcp_socket_nonblocking(
-    address: &SocketAddr,
-    congestion: Option<&str>,
-) -> io::Result<OwnedFd> {
-    socket(address, congestion, libc::SOCK_NONBLOCK)
-}
-
-fn socket(
-    address: &SocketAddr,
-    congestion: Option<&str>,
-    flags: libc::c_int,
-) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: the call takes no pointers.
-    let raw = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | flags, 0) };
-    let raw = check(raw)?;
-    // SAFETY: `raw` was just opened, and nobody else knows it.
-    let fd = unsafe { OwnedFd::from_raw_fd(raw) };
-    let on: libc::c_int = 1;
-    set_option(&fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, &on.to_ne_bytes())?;
-    if let Some(name) = congestion {
-        set_tcp_congestion(&fd, name)?;
-    }
-    Ok(fd)
-}
-
 /// Chooses the congestion control of a socket; connections accepted from a listener inherit its.
 pub fn set_tcp_congestion(fd: impl AsFd, name: &str) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, name.as_bytes())
@@ -124,7 +124,7 @@ pub fn set_linger_zero(fd: impl AsFd) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_LINGER, &linger)
 }
 
-fn set_option(
+pub(super) fn set_option(
     fd: impl AsFd,
     level: libc::c_int,
     name: libc::c_int,
@@ -160,7 +160,8 @@ pub fn tcp_congestion_available() -> Option<Vec<String>> {
 /// True when a socket can be given the congestion control `name`: it is tried on one.
 pub fn tcp_congestion_known(name: &str) -> bool {
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    !name.is_empty() && tcp_socket(&address, Some(name)).is_ok()
+    let mut dialer = Dialer::new(&[address.into()], &[], Some(name.to_owned()));
+    !name.is_empty() && dialer.socket(0, Blocking::Yes).is_ok()
 }
 
 /// Why a name has no address.
@@ -258,8 +259,10 @@ mod tests {
 
     use super::*;
 
-    fn connect(fd: OwnedFd, address: &SocketAddr) -> TcpStream {
-        assert!(crate::sys::start_connect(&fd, &RawAddress::new(*address)).unwrap());
+    fn connect(address: SocketAddr) -> TcpStream {
+        let mut dialer = Dialer::new(&[address.into()], &[], None);
+        let fd = dialer.socket(0, Blocking::Yes).unwrap();
+        assert!(crate::sys::start_connect(&fd, dialer.raw(0)).unwrap());
         TcpStream::from(fd)
     }
 
@@ -267,7 +270,7 @@ mod tests {
     fn a_socket_has_no_delay_and_the_congestion_control_asked_for() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let stream = connect(tcp_socket(&address, None).unwrap(), &address);
+        let stream = connect(address);
         assert!(stream.nodelay().unwrap());
         for name in tcp_congestion_available().unwrap_or_default() {
             assert!(tcp_congestion_known(&name), "{name}");
@@ -280,7 +283,7 @@ mod tests {
     fn a_close_without_linger_is_a_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let stream = connect(tcp_socket(&address, None).unwrap(), &address);
+        let stream = connect(address);
         let (mut peer, _) = listener.accept().unwrap();
         set_linger_zero(&stream).unwrap();
         drop(stream);

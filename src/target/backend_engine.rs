@@ -252,6 +252,7 @@ fn run<B: Backend>(
         slots,
         arena: thread.answers.arena().into(),
         addresses: Vec::new(),
+        sources: Vec::new(),
         tcp_congestion: None,
         recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
         recv_buffers: limits::RECV_BUFFERS,

@@ -30,7 +30,7 @@ use crate::io::{
     Backend, BackendError, CloseKind, Completion, Completions, Confirm, IoError, Lead, Op,
     QueueFull, RecvLease, SendLease, Setup, Slot, Spin, Token,
 };
-use crate::sys::{self, Clock, RawAddress};
+use crate::sys::{self, Blocking, Clock, Dialer};
 
 pub use refused::{Denial, SetupError};
 pub use ring::Masked;
@@ -62,8 +62,7 @@ pub struct Uring {
     recv_buffers: RecvBuffers,
     send_buffers: SendBuffers,
     arena: Arc<[u8]>,
-    addresses: Vec<(SocketAddr, RawAddress)>,
-    tcp_congestion: Option<String>,
+    dialer: Dialer,
     sockets: Vec<Socket>,
     /// Descriptors entering the table, read by the kernel when it executes the entry.
     entering: Box<[RawFd]>,
@@ -71,7 +70,7 @@ pub struct Uring {
     closing: Vec<OwnedFd>,
     /// Scratch buffers in flight, by the user data of their send.
     leased: Vec<(u64, u16)>,
-    /// Completions that the kernel does not make: attempts that failed before they reached it.
+    /// Completions that the kernel does not make: attempts that ended before they reached the ring.
     synthetic: VecDeque<Completion>,
     /// How often the submission queue was emptied.
     flushes: u64,
@@ -160,8 +159,7 @@ impl Uring {
             recv_buffers,
             send_buffers,
             arena: setup.arena,
-            addresses: setup.addresses.iter().map(|&to| (to, RawAddress::new(to))).collect(),
-            tcp_congestion: setup.tcp_congestion,
+            dialer: Dialer::new(&setup.addresses, &setup.sources, setup.tcp_congestion),
             sockets: (0..setup.slots).map(|_| Socket::default()).collect(),
             entering: vec![-1; setup.slots as usize].into_boxed_slice(),
             closing: Vec::with_capacity(SQ_ENTRIES as usize),
@@ -204,24 +202,46 @@ impl Uring {
             return false;
         }
         debug_assert!(self.sockets[index].fd.is_none(), "the slot is in use");
-        let (address, raw) = &self.addresses[address_index as usize];
-        let fd = match sys::tcp_socket(address, self.tcp_congestion.as_deref()) {
+        let is_unix = self.dialer.is_unix(address_index);
+        let made = match is_unix {
+            true => self.connected_unix(address_index),
+            false => self.dialer.socket(address_index, Blocking::Yes),
+        };
+        let fd = match made {
             Ok(fd) => fd,
             Err(error) => {
-                let errno = error.raw_os_error().unwrap_or(0);
-                let result = Err(IoError::Local(errno));
-                self.synthetic.push_back(Completion { token, result, lease: None, more: false });
+                self.conclude(token, Err(error));
                 return true;
             }
         };
-        let (address, len) = (raw.as_ptr(), raw.len());
         self.enter_table(slot, &fd);
-        let connect = opcode::Connect::new(Fixed(slot.0), address, len);
-        self.ring.push(&connect.build().user_data(token.bits()));
+        if is_unix {
+            self.conclude(token, Ok(0));
+        } else {
+            let raw = self.dialer.raw(address_index);
+            let connect = opcode::Connect::new(Fixed(slot.0), raw.as_ptr(), raw.len());
+            self.ring.push(&connect.build().user_data(token.bits()));
+        }
         self.sockets[index].fd = Some(fd);
         self.sockets[index].wake_bytes = 1;
         self.sockets[index].connect_flush = self.flushes;
         true
+    }
+
+    /// A socket file is connected at once or not at all. Through the ring, one whose listener has a
+    /// full queue would be waited for by a thread of the kernel.
+    fn connected_unix(&mut self, address_index: u32) -> Result<OwnedFd, IoError> {
+        let fd = self.dialer.socket(address_index, Blocking::No)?;
+        let connected = sys::start_connect(&fd, self.dialer.raw(address_index));
+        connected
+            .and_then(|_| sys::set_blocking(&fd))
+            .map_err(|error| sys::io_error(error.raw_os_error().unwrap_or(0)))?;
+        Ok(fd)
+    }
+
+    /// An attempt that the kernel makes no completion for.
+    fn conclude(&mut self, token: Token, result: Result<u32, IoError>) {
+        self.synthetic.push_back(Completion { token, result, lease: None, more: false });
     }
 
     fn send(&mut self, slot: Slot, bytes: *const u8, len: u32, confirm: Confirm, token: Token) {
@@ -504,6 +524,10 @@ impl Backend for Uring {
         self.send_buffers.bytes_mut(lease.buffer())
     }
 
+    fn return_send(&mut self, lease: SendLease) {
+        self.send_buffers.give_back(lease.buffer());
+    }
+
     fn adopt(&mut self, slot: Slot, fd: OwnedFd) -> Result<(), BackendError> {
         if self.ring.room() == 0 {
             self.ring.enter(Wait::No).map_err(|error| BackendError {
@@ -516,6 +540,10 @@ impl Backend for Uring {
         self.sockets[slot.0 as usize].fd = Some(fd);
         self.sockets[slot.0 as usize].wake_bytes = 1;
         Ok(())
+    }
+
+    fn local_address(&self, slot: Slot) -> Option<SocketAddr> {
+        self.sockets[slot.0 as usize].fd.as_ref().and_then(sys::local_address)
     }
 
     fn idle_spin_ns(&self) -> u64 {

@@ -43,7 +43,7 @@ impl<B: Backend> Worker<B> {
 
     /// Runs one block, from the opening of what is not open to the end of the drain. Connections
     /// stay open. `next` counts from then on: for the next block, or for nobody.
-    pub fn block(&mut self, control: &Control, mut next: Recorder) -> Outcome {
+    pub fn block(&mut self, control: &Control, next: Recorder) -> Outcome {
         let mut done = Completions::with_capacity(limits::COMPLETIONS_PER_TURN);
         let ran = self.look_around(&mut done).and_then(|()| self.phases(control, &mut done));
         if ran.is_err() {
@@ -55,6 +55,7 @@ impl<B: Backend> Worker<B> {
         }
         let drain_ns = self.drained_ns();
         self.rest();
+        let mut next = next.over_addresses(self.task.addresses);
         next.advance(self.recorder.now_ns());
         next.connections_mut().carried = u64::from(self.open);
         let record = std::mem::replace(&mut self.recorder, next).finish();

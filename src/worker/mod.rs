@@ -14,6 +14,8 @@
 mod blocks;
 mod control;
 mod delays;
+mod opener;
+mod partings;
 mod places;
 mod release;
 
@@ -29,8 +31,11 @@ use crate::rng::Rng;
 pub use crate::conn::Shape;
 pub use blocks::Block;
 pub use control::{Control, Stop};
+pub use opener::ConnectPace;
 pub use release::Pace;
 
+use opener::Opener;
+use partings::Partings;
 use release::Release;
 
 /// How often timers and the stop flag are looked at, in nanoseconds.
@@ -65,6 +70,8 @@ pub struct Task {
     pub drain_ns: u64,
     /// Longest opening, in nanoseconds.
     pub opening_ns: u64,
+    /// At which rate attempts begin; `None` is as fast as they end.
+    pub connect_pace: Option<ConnectPace>,
     /// What the connections have in common.
     pub shape: Shape,
     /// Seed of the jitter.
@@ -123,6 +130,8 @@ pub struct Worker<B> {
     is_ready: Vec<bool>,
     /// Connections that are down, by the time they may be tried again; each at most once.
     retries: BinaryHeap<Reverse<(u64, u32)>>,
+    opener: Opener,
+    partings: Partings,
     connecting: u32,
     open: u32,
     /// Connections that are not open yet and have not met every address.
@@ -193,13 +202,15 @@ impl<B: Backend> Worker<B> {
         retries.extend((0..task.connections).map(|index| Reverse((0, index))));
         Self {
             backend,
-            recorder,
+            recorder: recorder.over_addresses(task.addresses),
             memo: Memo::new(),
             rng: Rng::new(task.seed),
             conns,
             ready: VecDeque::with_capacity(count + 1),
             is_ready: vec![false; count],
             retries,
+            opener: Opener::default(),
+            partings: Partings::new(task.connections),
             connecting: 0,
             open: 0,
             untried: task.connections,
@@ -230,7 +241,8 @@ impl<B: Backend> Worker<B> {
     fn phases(&mut self, control: &Control, done: &mut Completions) -> Result<(), BackendError> {
         let now_ns = self.backend.now_ns();
         self.recorder.advance(now_ns);
-        let opening_end_ns = now_ns + self.task.opening_ns;
+        self.opener = Opener::new(self.task.connect_pace, now_ns);
+        let opening_end_ns = now_ns.saturating_add(self.task.opening_ns);
         while self.untried > 0
             && self.recorder.now_ns() < opening_end_ns
             && control.stop() == Stop::No
@@ -281,11 +293,16 @@ impl<B: Backend> Worker<B> {
 
     /// Every request this worker was to start in the window has ended.
     fn has_finished(&self) -> bool {
+        self.has_started_all() && self.recorder.inflight() == 0
+    }
+
+    /// Nothing more is to start in the window.
+    fn has_started_all(&self) -> bool {
         let started = match &self.release {
             Some(release) => self.task.requests.is_some() && release.is_exhausted(),
             None => self.requests_left == 0,
         };
-        self.recorder.phase() == Phase::Window && started && self.recorder.inflight() == 0
+        self.recorder.phase() == Phase::Window && started
     }
 
     /// Changes phase when its time has come. What is stamped with the boundary belongs to the later
@@ -349,8 +366,9 @@ impl<B: Backend> Worker<B> {
         if let Some(Reverse((retry_ns, _))) = self.retries.peek()
             && self.may_connect()
         {
-            until_ns = until_ns.min(*retry_ns);
+            until_ns = until_ns.min((*retry_ns).max(self.opener.next_ns()));
         }
+        until_ns = until_ns.min(self.partings.next_ns());
         if !self.ready.is_empty() {
             until_ns = 0;
         }
@@ -384,6 +402,7 @@ impl<B: Backend> Worker<B> {
             self.release_due();
         }
         self.pump_ready();
+        self.end_partings();
         self.connect_due();
         if now_ns >= self.next_tick_ns {
             self.next_tick_ns = now_ns + TICK_NS;
@@ -507,7 +526,7 @@ impl<B: Backend> Worker<B> {
             self.untried -= u32::from(*tried == self.task.addresses);
         }
         if now == Status::Parting {
-            self.next_tick_ns = self.next_tick_ns.min(self.recorder.now_ns() + PARTING_NS);
+            self.partings.add(self.recorder.now_ns() + PARTING_NS, index);
         }
         if self.recorder.phase() == Phase::Window {
             self.window.open_min = self.window.open_min.min(self.open);
@@ -565,7 +584,19 @@ impl<B: Backend> Worker<B> {
 
     fn may_connect(&self) -> bool {
         let most = CONNECTING_MIN.max(self.task.connections / 8);
-        self.connecting < most && self.recorder.phase() != Phase::Drain
+        // A connection that nothing will be sent on is not opened any more.
+        let is_of_use = self.recorder.phase() != Phase::Drain && !self.has_started_all();
+        self.connecting < most && is_of_use
+    }
+
+    /// Gives up on peers that announced a close and take too long.
+    fn end_partings(&mut self) {
+        while let Some(index) = self.partings.take(self.recorder.now_ns()) {
+            self.check_time(index);
+            if let Some(until_ns) = self.conns[index as usize].parting_until_ns() {
+                self.partings.add(until_ns, index);
+            }
+        }
     }
 
     /// Begins the attempts whose time has come.
@@ -573,7 +604,8 @@ impl<B: Backend> Worker<B> {
     fn connect_due(&mut self) {
         while self.may_connect() {
             let Some(&Reverse((retry_ns, index))) = self.retries.peek() else { return };
-            if retry_ns > self.recorder.now_ns() {
+            let now_ns = self.recorder.now_ns();
+            if retry_ns.max(self.opener.next_ns()) > now_ns {
                 return;
             }
             let Some((conn, mut ctx)) = self.split(index) else { return };
@@ -583,18 +615,23 @@ impl<B: Backend> Worker<B> {
                 return;
             }
             self.retries.pop();
+            self.opener.pass(now_ns);
             self.after(index, Status::Down);
         }
     }
 
     fn check_times(&mut self) {
         for index in 0..self.conns.len() as u32 {
-            let Some((conn, mut ctx)) = self.split(index) else { return };
-            let before = conn.status();
-            conn.check_time(&mut ctx);
-            if conn.status() != before {
-                self.after(index, before);
-            }
+            self.check_time(index);
+        }
+    }
+
+    fn check_time(&mut self, index: u32) {
+        let Some((conn, mut ctx)) = self.split(index) else { return };
+        let before = conn.status();
+        conn.check_time(&mut ctx);
+        if conn.status() != before {
+            self.after(index, before);
         }
     }
 

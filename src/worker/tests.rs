@@ -3,15 +3,16 @@
 
 mod blocks;
 mod catalogue;
+mod churn;
 mod paced;
 mod seeds;
 
 use std::sync::Arc;
 
 use super::*;
-use crate::io::{Setup, Spin};
+use crate::io::{CloseKind, Setup, Spin};
 use crate::outcome::{ConnectFailure, Failure};
-use crate::plan::Request;
+use crate::plan::{Prelude, Request};
 use crate::record::interval_queue;
 use crate::result::{Identity, Second, check};
 use crate::sim::{Answer, Ending, Faults, Leftover, Listener, Model, Service, Sim, Step};
@@ -33,6 +34,10 @@ struct Run {
     method: &'static str,
     body: Option<Vec<u8>>,
     addresses: u32,
+    requests_max: u64,
+    close: CloseKind,
+    prelude: Option<Prelude>,
+    connect_pace: Option<ConnectPace>,
 }
 
 impl Run {
@@ -49,6 +54,10 @@ impl Run {
             method: "GET",
             body: None,
             addresses: 1,
+            requests_max: u64::MAX,
+            close: CloseKind::Reset,
+            prelude: None,
+            connect_pace: None,
         }
     }
 
@@ -63,12 +72,14 @@ impl Run {
         let setup = Setup {
             slots: self.connections,
             arena: Arc::clone(&arena.bytes),
-            addresses: vec!["127.0.0.1:80".parse().unwrap(); self.addresses as usize],
+            addresses: vec![([127, 0, 0, 1], 80).into(); self.addresses as usize],
+            sources: Vec::new(),
             tcp_congestion: None,
             recv_buffer_bytes: 4096,
             recv_buffers: 16,
-            send_buffers: 0,
-            send_buffer_bytes: 0,
+            // Fewer than connections, so that some have to wait for one.
+            send_buffers: 2,
+            send_buffer_bytes: self.prelude.as_ref().map_or(0, Prelude::bytes_max),
             spin: Spin::NEVER,
             keeps_deadline: false,
             linger_ns: 0,
@@ -85,7 +96,13 @@ impl Run {
             warmup_ns: self.warmup_ns,
             drain_ns: SECOND,
             opening_ns: 2 * SECOND,
-            shape,
+            connect_pace: self.connect_pace,
+            shape: Shape {
+                requests_max: self.requests_max,
+                close: self.close,
+                prelude: self.prelude.clone(),
+                ..shape
+            },
             seed: self.model.seed,
         };
         let (writer, reader) = interval_queue(3600 * SECOND);

@@ -10,6 +10,7 @@
 pub(crate) mod bytes;
 pub(crate) mod denied;
 pub(crate) mod faults;
+pub(crate) mod proxies;
 pub(crate) mod scripted;
 pub(crate) mod serve;
 

@@ -35,7 +35,7 @@ impl<M: MakeBackend> Fixture for OverSockets<M> {
     fn start(mut setup: Setup, listeners: Vec<Listener>) -> Self {
         let mut peers = Peers::default();
         for (index, listener) in listeners.into_iter().enumerate() {
-            setup.addresses.push(peers.listen(index as u32, listener));
+            setup.addresses.push(peers.listen(index as u32, listener).into());
         }
         Self { backend: M::make(setup), peers }
     }

@@ -12,7 +12,7 @@ impl<const SEED: u64> Fixture for Simulated<SEED> {
     type B = Sim;
 
     fn start(mut setup: Setup, listeners: Vec<Listener>) -> Self {
-        setup.addresses = vec!["192.0.2.1:80".parse().unwrap(); listeners.len()];
+        setup.addresses = vec![([192, 0, 2, 1], 80).into(); listeners.len()];
         let faults = match SEED {
             0 => Faults::none(),
             seed => Faults::swarm(&mut Rng::new(seed)),

@@ -39,7 +39,8 @@ impl Drawn {
         Setup {
             slots: share.connections,
             arena: Arc::clone(&arena.bytes),
-            addresses: vec!["192.0.2.1:80".parse().unwrap(); self.addresses as usize],
+            addresses: vec![([192, 0, 2, 1], 80).into(); self.addresses as usize],
+            sources: Vec::new(),
             tcp_congestion: None,
             recv_buffer_bytes: self.recv_buffer_bytes,
             recv_buffers: self.recv_buffers,
@@ -85,6 +86,7 @@ impl Drawn {
             warmup_ns: self.warmup_ns,
             drain_ns: self.drain_ns,
             opening_ns: self.opening_ns,
+            connect_pace: None,
             shape,
             seed: share.seed,
         };
@@ -351,8 +353,13 @@ impl Ends {
             ("errored", c.errored),
             ("connecting at the end", c.connecting_end),
         ];
-        // The model server breaks no rule of HTTP, and resets no attempt.
+        // The model server breaks no rule of HTTP, and resets no attempt; it is no proxy and no
+        // socket file, and has ports without end.
         let others = |cause: &Failure| !matches!(cause, Failure::Parse | Failure::Limit);
+        let never = |cause: &ConnectFailure| {
+            use ConnectFailure::{Busy, Ports, Proxy, Reset};
+            matches!(cause, Reset | Ports | Busy | Proxy)
+        };
         met.extend(
             self.failed
                 .iter()
@@ -362,7 +369,7 @@ impl Ends {
         met.extend(
             c.failed
                 .iter()
-                .filter(|(cause, _)| *cause != ConnectFailure::Reset)
+                .filter(|(cause, _)| !never(cause))
                 .map(|(cause, count)| (cause.name(), count)),
         );
         met.into_iter().filter(|(_, count)| *count == 0).map(|(name, _)| name).collect()

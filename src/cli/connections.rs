@@ -1,0 +1,588 @@
+//! The flags on connections, checked against each other and turned into a way to the target.
+//!
+//! `check` finds everything that is wrong with the flags themselves, before anything is looked up;
+//! what it gives knows how the request changes for the way it takes, where the way leads, and what
+//! is to be kept out of every output.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::{CloseChoice, ConnectionArgs, ProxyProtocolChoice, RunArgs};
+use super::error::CliError;
+use super::lower::Refused;
+use super::{basic_auth, redact, source_ip, url};
+use crate::io::{Address, CloseKind};
+use crate::plan::{Header, Network, Prelude};
+use crate::proto::ProxyVersion;
+use crate::sys;
+use crate::units::{format_duration_ns, format_rate};
+
+/// Longest wait for a name's addresses; with it, a name that does not resolve ends within 5 s.
+const RESOLVE_NS_MAX: u64 = 4_500_000_000;
+/// What is read of a file with a user, in bytes.
+const USER_BYTES_MAX: u64 = 64 * 1024;
+/// Opening that takes longer at the rate asked for is worth a word.
+const OPENING_NS_SAID: u64 = 5_000_000_000;
+
+/// The way to the target, before any name is looked up.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    unix_socket: Option<PathBuf>,
+    connect_to: Option<Place>,
+    resolve: Vec<Resolve>,
+    family: Option<Family>,
+    proxy: Option<Proxy>,
+    proxy_version: Option<ProxyVersion>,
+    says_close: bool,
+    authorization: Option<String>,
+    secrets: Vec<String>,
+    network: Network,
+}
+
+/// A host, without brackets, and a port.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Place {
+    host: String,
+    port: u16,
+}
+
+/// What is to be used instead of a look-up.
+#[derive(Debug)]
+struct Resolve {
+    place: Place,
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Family {
+    V4,
+    V6,
+}
+
+#[derive(Debug)]
+struct Proxy {
+    place: Place,
+    authorization: Option<String>,
+    /// Plain requests go through a tunnel as well.
+    tunnels: bool,
+}
+
+/// Checks the flags on connections, by themselves and against each other.
+pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
+    let typed = &args.network;
+    check_pairs(args)?;
+    let user = typed.user.as_deref().map(user).transpose()?;
+    let basic = |user: &String| {
+        basic_auth::basic(user.as_bytes())
+            .map_err(|why| CliError::usage(format!("-u: the user cannot be sent: {why}")))
+    };
+    let network = Network {
+        sources: typed.source_ip.as_deref().map(sources).transpose()?.unwrap_or_default(),
+        requests_per_connection: match typed.no_keepalive {
+            true => Some(1),
+            false => typed.requests_per_connection,
+        },
+        close: match typed.close {
+            Some(CloseChoice::Orderly) => CloseKind::Orderly,
+            Some(CloseChoice::Reset) | None => CloseKind::Reset,
+        },
+        connect_rate: typed.connect_rate,
+        prelude: None,
+    };
+    Ok(Route {
+        unix_socket: typed.unix_socket.as_deref().map(socket_file).transpose()?,
+        connect_to: typed.connect_to.as_deref().map(connect_to).transpose()?,
+        resolve: typed.resolve.iter().map(|typed| resolve(typed)).collect::<Result<_, _>>()?,
+        family: match (typed.ipv4, typed.ipv6) {
+            (true, _) => Some(Family::V4),
+            (_, true) => Some(Family::V6),
+            (false, false) => None,
+        },
+        proxy: typed.proxy.as_deref().map(|url| proxy(url, typed.proxy_tunnel)).transpose()?,
+        proxy_version: typed.proxy_protocol.map(|version| match version {
+            ProxyProtocolChoice::V1 => ProxyVersion::V1,
+            ProxyProtocolChoice::V2 => ProxyVersion::V2,
+        }),
+        says_close: typed.no_keepalive && !has_header(args, "connection"),
+        authorization: user.as_ref().map(basic).transpose()?,
+        secrets: typed.user.iter().chain(&user).cloned().collect(),
+        network,
+    })
+}
+
+/// What the self test, which brings its own target, cannot have.
+pub(super) fn check_selftest(typed: &ConnectionArgs) -> Result<(), CliError> {
+    let given = [
+        ("--unix-socket", typed.unix_socket.is_some()),
+        ("--connect-to", typed.connect_to.is_some()),
+        ("--resolve", !typed.resolve.is_empty()),
+        ("--proxy", typed.proxy.is_some()),
+        ("--proxy-protocol", typed.proxy_protocol.is_some()),
+        ("-6", typed.ipv6),
+    ];
+    match given.iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((flag, _)) => Err(CliError::usage(format!(
+            "{flag} says how to reach a target, and the self test brings its own"
+        ))
+        .hint(format!("leave {flag} out, or give a URL instead of selftest"))),
+    }
+}
+
+fn has_header(args: &RunArgs, name: &str) -> bool {
+    header_value(args, name).is_some()
+}
+
+fn header_value<'a>(args: &'a RunArgs, name: &str) -> Option<&'a str> {
+    let fields = args.headers.iter().filter_map(|header| header.split_once(':'));
+    fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// What two flags together cannot mean.
+fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
+    let typed = &args.network;
+    let unix = typed.unix_socket.is_some();
+    let proxy = typed.proxy.is_some();
+    let pairs = [
+        ("--unix-socket", unix, "--connect-to", typed.connect_to.is_some()),
+        ("--unix-socket", unix, "--resolve", !typed.resolve.is_empty()),
+        ("--unix-socket", unix, "-4", typed.ipv4),
+        ("--unix-socket", unix, "-6", typed.ipv6),
+        ("--unix-socket", unix, "--source-ip", typed.source_ip.is_some()),
+        ("--unix-socket", unix, "--proxy", proxy),
+        ("--unix-socket", unix, "--tcp-congestion", args.tcp_congestion.is_some()),
+        ("--connect-to", typed.connect_to.is_some(), "--proxy", proxy),
+        ("--proxy-protocol", typed.proxy_protocol.is_some(), "--proxy", proxy),
+        ("-4", typed.ipv4, "-6", typed.ipv6),
+        ("-u", typed.user.is_some(), "-H Authorization", has_header(args, "authorization")),
+    ];
+    if let Some((one, _, other, _)) = pairs.iter().find(|(_, one, _, other)| *one && *other) {
+        let message = format!("{one} and {other} contradict each other; give one of them");
+        return Err(CliError::usage(message));
+    }
+    if typed.proxy_tunnel && !proxy {
+        return Err(CliError::usage("--proxy-tunnel needs a proxy")
+            .hint("add one: --proxy http://host:port"));
+    }
+    let per_connection = typed.requests_per_connection;
+    if typed.no_keepalive && per_connection.is_some_and(|count| count != 1) {
+        return Err(CliError::usage(format!(
+            "--no-keepalive is one request on each connection, --requests-per-connection says {}; \
+             give one of them",
+            per_connection.unwrap_or(0)
+        )));
+    }
+    if typed.close.is_some() && !typed.no_keepalive && per_connection.is_none() {
+        return Err(CliError::usage("--close needs connections that wring closes")
+            .hint("add --no-keepalive or --requests-per-connection N"));
+    }
+    let asked = header_value(args, "connection").unwrap_or_default().to_ascii_lowercase();
+    if typed.no_keepalive && asked.contains("keep-alive") {
+        return Err(CliError::usage(
+            "--no-keepalive and -H 'Connection: keep-alive' contradict each other",
+        )
+        .hint("--requests-per-connection 1 closes each connection and leaves the request alone"));
+    }
+    Ok(())
+}
+
+/// `name:password` as typed, or the first line of a file.
+fn user(typed: &str) -> Result<String, CliError> {
+    let Some(path) = typed.strip_prefix('@') else { return Ok(typed.to_owned()) };
+    let mut text = String::new();
+    let read =
+        File::open(path).and_then(|file| file.take(USER_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| {
+        CliError::usage(format!("-u: cannot read '{}': {error}", path.escape_debug()))
+            .hint("write -u name:password, or -u @FILE for a file with that on its first line")
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// A path that is a socket.
+fn socket_file(path: &Path) -> Result<PathBuf, CliError> {
+    let shown = path.display().to_string();
+    let shown = shown.escape_debug();
+    let refused = |why: &str| CliError::usage(format!("--unix-socket: '{shown}' {why}"));
+    if path.as_os_str().len() > sys::UNIX_PATH_BYTES_MAX {
+        let most = sys::UNIX_PATH_BYTES_MAX;
+        return Err(refused(&format!(
+            "is longer than the {most} bytes that a socket's path can have"
+        ))
+        .hint("name it from a folder nearer to it, or through a symbolic link"));
+    }
+    if path.as_os_str().as_bytes().contains(&0) {
+        return Err(refused("holds a NUL, which no path can"));
+    }
+    match std::fs::metadata(path) {
+        Ok(known) if known.file_type().is_socket() => Ok(path.to_owned()),
+        Ok(known) if known.is_dir() => Err(refused("is a directory and no socket")),
+        Ok(_) => Err(refused("is no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(refused("does not exist").hint("the server makes it when it starts listening"))
+        }
+        Err(error) => Err(refused(&format!("cannot be looked at: {error}"))),
+    }
+}
+
+/// `HOST:PORT`, with an IPv6 address in brackets.
+fn place(typed: &str) -> Option<Place> {
+    let (host, port) = url::split_port(typed)?;
+    Some(Place { host: url::check_host(host)?, port: url::check_port(port?)? })
+}
+
+fn connect_to(typed: &str) -> Result<Place, CliError> {
+    place(typed).ok_or_else(|| {
+        CliError::usage(format!(
+            "--connect-to: '{}' is not a host and a port",
+            redact::text(typed).escape_debug()
+        ))
+        .hint("write --connect-to host:8080, 10.0.0.7:80 or [::1]:80")
+    })
+}
+
+/// `HOST:PORT:ADDR[,ADDR]`, as curl has it.
+fn resolve(typed: &str) -> Result<Resolve, CliError> {
+    let wrong = |why: &str| {
+        let shown = typed.escape_debug();
+        CliError::usage(format!("--resolve: '{shown}' {why}"))
+            .hint("write --resolve name:80:10.0.0.7,10.0.0.8 or name:80:[::1]")
+    };
+    let host_bytes = match typed.starts_with('[') {
+        true => typed.find(']').map_or(0, |at| at + 1),
+        false => typed.find(':').unwrap_or(typed.len()),
+    };
+    let rest = typed[host_bytes..].strip_prefix(':').unwrap_or_default();
+    let (_, addresses) = rest.split_once(':').ok_or_else(|| wrong("is not HOST:PORT:ADDR"))?;
+    let place_bytes = typed.len() - addresses.len() - 1;
+    let place = place(&typed[..place_bytes])
+        .ok_or_else(|| wrong("does not begin with a host and a port"))?;
+    if place.host.contains('*') {
+        return Err(wrong("has a wildcard; name the host itself"));
+    }
+    let mut distinct = Vec::new();
+    for item in addresses.split(',') {
+        let bare = item.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(item);
+        let address: IpAddr = bare
+            .parse()
+            .map_err(|_| wrong(&format!("has '{}', which is no address", item.escape_debug())))?;
+        if !distinct.contains(&address) {
+            distinct.push(address);
+        }
+    }
+    Ok(Resolve { place, addresses: distinct })
+}
+
+/// The addresses to connect from, each of which is this machine's.
+fn sources(list: &str) -> Result<Vec<IpAddr>, CliError> {
+    let sources = source_ip::parse(list)?;
+    let is_ours = |source: &&IpAddr| sys::is_local_address(SocketAddr::new(**source, 0));
+    if let Some(other) = sources.iter().find(|source| !is_ours(source)) {
+        let of = if sources.len() > 1 { format!(" (of '{list}')") } else { String::new() };
+        return Err(CliError::usage(format!(
+            "--source-ip: {other}{of} is not an address of this machine"
+        ))
+        .hint(format!("ip addr lists them; ip addr add {other} dev lo adds one for a test")));
+    }
+    Ok(sources)
+}
+
+/// `http://[user[:password]@]host:port`.
+fn proxy(typed: &str, tunnels: bool) -> Result<Proxy, CliError> {
+    // A user may stand in it however little it looks like a URL.
+    let (scheme, rest) = typed.split_once("://").unwrap_or(("", typed));
+    let (userinfo, authority) = match rest.rsplit_once('@') {
+        Some((userinfo, authority)) => (Some(userinfo), authority),
+        None => (None, rest),
+    };
+    let user_shown = if userinfo.is_some() { "***@" } else { "" };
+    let scheme_shown = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let shown = format!("{scheme_shown}{user_shown}{authority}");
+    let wrong = |why: &str| {
+        CliError::usage(format!("--proxy: '{}' {why}", shown.escape_debug()))
+            .hint("write --proxy http://host:3128 or http://user:password@host:3128")
+    };
+    match scheme {
+        scheme if scheme.eq_ignore_ascii_case("http") => {}
+        "" => return Err(wrong("has no scheme")),
+        _ => return Err(wrong("is not an http:// proxy, and no other sort is supported")),
+    }
+    let authority = authority.strip_suffix('/').unwrap_or(authority);
+    if authority.contains(['/', '?', '#']) {
+        return Err(wrong("has a path, which a proxy has not"));
+    }
+    let place = place(authority).ok_or_else(|| wrong("is not a host and a port"))?;
+    let authorization = userinfo
+        .map(|user| basic_auth::basic_of_userinfo(user).map_err(|why| wrong(&format!(": {why}"))))
+        .transpose()?;
+    Ok(Proxy { place, authorization, tunnels })
+}
+
+impl Route {
+    /// What must not be shown, wherever it stands.
+    pub(super) fn secrets(&self) -> &[String] {
+        &self.secrets
+    }
+
+    /// What the request's target line says: the path, or for a proxy that passes the request on, the
+    /// whole URL (RFC 9112 section 3.2.2).
+    pub(super) fn request_target(&self, target: &url::Target) -> String {
+        match &self.proxy {
+            Some(proxy) if !proxy.tunnels => format!("http://{}{}", target.host_field, target.path),
+            _ => target.path.clone(),
+        }
+    }
+
+    /// Adds the fields that the flags ask for behind the user's own.
+    pub(super) fn add_headers(&self, headers: &mut Vec<Header>) {
+        let mut add = |name: &str, value: &str| {
+            headers.push(Header { name: name.to_owned(), value: value.as_bytes().to_vec() });
+        };
+        if let Some(authorization) = &self.authorization {
+            add("Authorization", authorization);
+        }
+        if let Some(Proxy { authorization: Some(authorization), tunnels: false, .. }) = &self.proxy
+        {
+            add("Proxy-Authorization", authorization);
+        }
+        if self.says_close {
+            add("Connection", "close");
+        }
+    }
+
+    /// Where connections go, with what is worth a word about it.
+    pub(super) fn addresses(
+        &self,
+        target: &url::Target,
+        connections: u32,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Address>, Refused> {
+        if let Some(path) = &self.unix_socket {
+            return Ok(vec![Address::Unix(path.clone())]);
+        }
+        let of_url = Place { host: target.host.clone(), port: target.port };
+        let proxy = self.proxy.as_ref().map(|proxy| &proxy.place);
+        let place = proxy.or(self.connect_to.as_ref()).unwrap_or(&of_url);
+        let service = match place == &of_url {
+            true => target.service.clone(),
+            false => place.port.to_string(),
+        };
+        let found = self.look_up(place, service)?;
+        let mut addresses = self.of_family(place, found)?;
+        let sources = &self.network.sources;
+        if !sources.is_empty() {
+            let has_source = |to: &SocketAddr| sources.iter().any(|s| s.is_ipv4() == to.is_ipv4());
+            let all = addresses.len();
+            addresses.retain(has_source);
+            if addresses.is_empty() {
+                let kind = if sources[0].is_ipv4() { "IPv4" } else { "IPv6" };
+                return Err(CliError::usage(format!(
+                    "--source-ip gives {kind} addresses only, and '{}' has none of that kind",
+                    place.host
+                ))
+                .into());
+            }
+            if addresses.len() < all {
+                notes.push(format!(
+                    "{} of the {all} addresses of '{}' are used: --source-ip has none of the others' \
+                     kind",
+                    addresses.len(),
+                    place.host
+                ));
+            }
+        }
+        let is_kept = self.network.requests_per_connection.is_none();
+        if is_kept && addresses.len() > connections as usize {
+            notes.push(format!(
+                "-c {connections} reaches {connections} of the {} addresses of '{}'",
+                addresses.len(),
+                place.host
+            ));
+        }
+        Ok(addresses.into_iter().map(Address::from).collect())
+    }
+
+    fn look_up(&self, place: &Place, service: String) -> Result<Vec<SocketAddr>, Refused> {
+        let is_it = |entry: &&Resolve| {
+            entry.place.port == place.port && entry.place.host.eq_ignore_ascii_case(&place.host)
+        };
+        if let Some(other) = self.resolve.iter().find(|entry| !is_it(entry)) {
+            let Place { host, port } = &other.place;
+            return Err(CliError::usage(format!(
+                "--resolve {host}:{port} is of no use: connections go to {}:{}",
+                place.host, place.port
+            ))
+            .hint("name the host and the port that connections go to")
+            .into());
+        }
+        let given: Vec<SocketAddr> = self
+            .resolve
+            .iter()
+            .flat_map(|entry| &entry.addresses)
+            .map(|&address| SocketAddr::new(address, place.port))
+            .collect();
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        sys::resolve(&place.host, place.port, RESOLVE_NS_MAX).map_err(|error| Refused::Unresolved {
+            host: place.host.clone(),
+            service,
+            cause: error.to_string(),
+        })
+    }
+
+    fn of_family(
+        &self,
+        place: &Place,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, Refused> {
+        let Some(family) = self.family else { return Ok(addresses) };
+        let (flag, kind) = match family {
+            Family::V4 => ("-4", "IPv4"),
+            Family::V6 => ("-6", "IPv6"),
+        };
+        addresses.retain(|address| address.is_ipv4() == (family == Family::V4));
+        if addresses.is_empty() {
+            let message = format!("{flag}: '{}' has no {kind} address", place.host);
+            return Err(match place.host.parse::<IpAddr>() {
+                Ok(_) => CliError::usage(message).into(),
+                Err(_) => CliError::nothing_measured(message).into(),
+            });
+        }
+        Ok(addresses)
+    }
+
+    /// How connections are made and given up, once it is known where they go.
+    pub(super) fn network(&self, target: &url::Target, addresses: &[Address]) -> Network {
+        let tunnel = self.proxy.as_ref().filter(|proxy| proxy.tunnels);
+        let prelude = match (self.proxy_version, tunnel) {
+            (Some(version), _) => {
+                Some(Prelude::ProxyHeader { version, addresses: Arc::from(addresses) })
+            }
+            (None, Some(proxy)) => Some(Prelude::Tunnel(Arc::from(connect_request(proxy, target)))),
+            (None, None) => None,
+        };
+        Network { prelude, ..self.network.clone() }
+    }
+
+    /// What the user might not expect of opening `connections`.
+    pub(super) fn note(&self, connections: u32) -> Option<String> {
+        let opening_ns = self.network.opening_ns_min(connections);
+        let rate = self.network.connect_rate.filter(|_| opening_ns > OPENING_NS_SAID)?;
+        Some(format!(
+            "opening {connections} connections at {} takes {}",
+            format_rate(rate),
+            format_duration_ns(opening_ns)
+        ))
+    }
+}
+
+/// Asks a proxy for a tunnel to the target (RFC 9110 section 9.3.6).
+fn connect_request(proxy: &Proxy, target: &url::Target) -> Vec<u8> {
+    let host = match target.host.split_once('%') {
+        // A scope has a meaning on this machine only.
+        Some((address, _)) => address,
+        None => &target.host,
+    };
+    let place = match host.contains(':') {
+        true => format!("[{host}]:{}", target.port),
+        false => format!("{host}:{}", target.port),
+    };
+    let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
+    if let Some(authorization) = &proxy.authorization {
+        request += &format!("Proxy-Authorization: {authorization}\r\n");
+    }
+    request += "\r\n";
+    request.into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolve_entry_is_read_as_curl_reads_it() {
+        for (typed, host, port, addresses) in [
+            ("h:80:127.0.0.1", "h", 80, &["127.0.0.1"][..]),
+            ("h.example:8080:10.0.0.1,10.0.0.2", "h.example", 8080, &["10.0.0.1", "10.0.0.2"]),
+            ("h:80:[::1],127.0.0.1", "h", 80, &["::1", "127.0.0.1"]),
+            ("h:80:::1", "h", 80, &["::1"]),
+            ("[::2]:80:127.0.0.1,127.0.0.1", "::2", 80, &["127.0.0.1"]),
+        ] {
+            let entry = resolve(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
+            assert_eq!(entry.place, Place { host: host.to_owned(), port }, "{typed}");
+            let found: Vec<String> = entry.addresses.iter().map(ToString::to_string).collect();
+            assert_eq!(found, addresses, "{typed}");
+        }
+        for typed in [
+            "",
+            "h",
+            "h:80",
+            "h:80:",
+            "h:0:127.0.0.1",
+            "h:x:127.0.0.1",
+            ":80:127.0.0.1",
+            "h:80:other",
+            "h:80:127.0.0.1,",
+            "h:80:127.0.0.1:90",
+            "[::1:80:127.0.0.1",
+            "*:80:1.2.3.4",
+        ] {
+            let error = resolve(typed).expect_err(typed);
+            assert!(
+                error.code == 2 && error.message.starts_with("--resolve: "),
+                "{typed}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_http_url_with_a_port_and_perhaps_a_user() {
+        let place = |typed: &str| proxy(typed, false).unwrap().place;
+        assert_eq!(place("http://p:3128"), Place { host: "p".to_owned(), port: 3128 });
+        assert_eq!(place("HTTP://[::1]:1/"), Place { host: "::1".to_owned(), port: 1 });
+        let with_user = proxy("http://Aladdin:open%20sesame@p:1", true).unwrap();
+        let expected = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+        assert_eq!(with_user.authorization.as_deref(), Some(expected));
+        for typed in [
+            "",
+            "p",
+            "p:3128",
+            "u:secret@p:3128",
+            "http://",
+            "http://p",
+            "http://u:secret@p",
+            "http://p:0",
+            "http://p:3128/path",
+            "https://u:secret@p:1",
+            "socks5://p:1",
+            "http://u:secret%zz@p:1",
+            "ftp://u:secret@p:1",
+        ] {
+            let error = proxy(typed, false).expect_err(typed);
+            assert!(error.code == 2 && error.message.starts_with("--proxy: "), "{typed}: {error}");
+            assert!(!error.to_string().contains("secret"), "{typed}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_is_asked_for_by_host_and_port() {
+        let request = |proxy_url: &str, url: &str| {
+            let proxy = proxy(proxy_url, true).unwrap();
+            String::from_utf8(connect_request(&proxy, &url::split(url).unwrap())).unwrap()
+        };
+        assert_eq!(
+            request("http://p:1", "http://host/x"),
+            "CONNECT host:80 HTTP/1.1\r\nHost: host:80\r\n\r\n"
+        );
+        assert_eq!(
+            request("http://a:b@p:1", "http://[::1]:81/x"),
+            "CONNECT [::1]:81 HTTP/1.1\r\nHost: [::1]:81\r\nProxy-Authorization: Basic YTpi\r\n\r\n"
+        );
+    }
+}
