@@ -154,6 +154,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
     let cpus: Vec<u32> = job.cpu.into_iter().collect();
     let plan = Plan {
         request: job.request(),
+        targets: None,
         addresses: vec![job.address.into()],
         network: Network::default(),
         connections: job.connections,

@@ -90,6 +90,7 @@ fn worker(arena: &Arena, depth: u32, requests: u64) -> Worker<Sim> {
         opening_ns: SECOND_NS,
         connect_pace: None,
         shape: Shape::new(&request(), arena, depth, SECOND_NS, SECOND_NS, 1),
+        lane: None,
         seed: 1,
     };
     Worker::new(sim(arena), task, Recorder::new(interval_queue(SECOND_NS).0), CpuTime::default)

@@ -29,6 +29,19 @@ pub const DURATION_NS_MAX: u64 = 366 * 24 * 3600 * 1_000_000_000;
 pub const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The request is laid out repeatedly in the arena up to this many bytes.
 pub const ARENA_BYTES_TARGET: usize = 256 * 1024;
+/// Requests of several targets are laid out in the order they leave up to this many bytes.
+pub const LANE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Scratch buffers of one worker for requests that are written when they leave take no more than
+/// this, or one request.
+pub const SCRATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most different requests in one run.
+pub const TARGETS_MAX: usize = 100_000;
+/// Most targets for which results are kept one by one; each takes two histograms' memory.
+pub const TARGETS_REPORTED_MAX: usize = 1_000;
+/// Places in the cycle that weighted targets take turns in, at most.
+pub const PATTERN_PLACES_MAX: u64 = 1 << 20;
+/// Largest list of requests, in bytes.
+pub const URLS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Largest latency a histogram tells apart, in nanoseconds (one hour); longer ones are counted apart.
 pub const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
@@ -74,6 +87,9 @@ pub const STAMPS_PER_PIECE: usize = 64 * 1024;
 /// Stamps for which a server has touched the memory before its first request.
 pub const STAMPS_RESERVED: usize = 1024 * 1024;
 
+const _: () = assert!(TARGETS_MAX as u64 <= PATTERN_PLACES_MAX);
+const _: () = assert!(LANE_BYTES_MAX <= u32::MAX as usize);
+const _: () = assert!(ARENA_BYTES_TARGET <= LANE_BYTES_MAX);
 const _: () = assert!(STAMPS_MAX.is_multiple_of(STAMPS_PER_PIECE));
 const _: () = assert!(STAMPS_RESERVED <= STAMPS_MAX);
 const _: () = assert!(RECV_BUFFERS.is_power_of_two());

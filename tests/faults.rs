@@ -235,6 +235,7 @@ fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
     shares[1].connections = 2;
     let plan = Plan {
         request: Request::new("GET", "/", "x", &[], None).unwrap(),
+        targets: None,
         addresses: vec![address.into()],
         network: Network::default(),
         connections: 4,

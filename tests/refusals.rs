@@ -89,7 +89,6 @@ fn words_that_are_no_command_are_refused_with_a_suggestion() {
     bystander.check(&["frobnicate"], &["frobnicate"]);
     bystander.check(&["--nope", &url], &["--nope"]);
     bystander.check(&["-Z", &url], &["-Z"]);
-    bystander.check(&[&url, &url], &[&url]);
     bystander.check(&[&url, "extra"], &["extra"]);
     bystander.check(&["run"], &["no URL"]);
     bystander.check(&["report"], &["RESULT"]);

@@ -44,6 +44,7 @@ const ENGINES: [EngineChoice; 2] = [EngineChoice::Auto, EngineChoice::Epoll];
 fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice) -> Plan {
     Plan {
         request: Request::new("GET", "/", &address.to_string(), &[], None).unwrap(),
+        targets: None,
         addresses: vec![address.into()],
         network: Network::default(),
         connections,

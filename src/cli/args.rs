@@ -3,6 +3,7 @@
 
 mod connections;
 pub mod server;
+mod targets;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use super::error::CliError;
 use crate::limits;
 use crate::target::Freeze;
+pub use targets::TargetArgs;
+
 use crate::units::{
     Distribution, Rate, parse_bytes, parse_count, parse_distribution, parse_duration_ns, parse_rate,
 };
@@ -30,7 +33,7 @@ Examples (wring --help lists every flag):
     name = "wring",
     version,
     about = "Measures how many HTTP requests per second a server answers, and how fast.",
-    override_usage = "wring [OPTIONS] <URL>\n       wring <COMMAND> [OPTIONS]",
+    override_usage = "wring [OPTIONS] <URL>...\n       wring <COMMAND> [OPTIONS]",
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
     args_override_self = true,
@@ -47,9 +50,9 @@ pub struct Cli {
     /// The flags of a measurement.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Where to send requests: http://host:port/path?query
-    #[arg(value_name = "URL", help_heading = "Target", hide_short_help = true)]
-    pub url: Option<String>,
+    /// Where to send requests, http://host:port/path?query; several get equal shares
+    #[arg(value_name = "URL", help_heading = "Targets", hide_short_help = true)]
+    pub url: Vec<String>,
     /// Print help; -h prints the short form
     #[arg(short, long, action = ArgAction::Help, global = true, hide_short_help = true)]
     help: Option<bool>,
@@ -84,9 +87,9 @@ pub struct UrlArgs {
     /// The flags of a measurement.
     #[command(flatten)]
     pub run: RunArgs,
-    /// Where to send requests: http://host:port/path?query
-    #[arg(value_name = "URL", help_heading = "Target")]
-    pub url: Option<String>,
+    /// Where to send requests, http://host:port/path?query; several get equal shares
+    #[arg(value_name = "URL", help_heading = "Targets")]
+    pub url: Vec<String>,
 }
 
 /// The flags of a measurement, as typed.
@@ -167,6 +170,9 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
     #[arg(help_heading = "Request")]
     pub body: Option<String>,
+    /// Many targets, and bodies of other kinds.
+    #[command(flatten)]
+    pub targets: TargetArgs,
 
     /// How connections are made, and when they end.
     #[command(flatten)]

@@ -329,6 +329,24 @@ impl Route {
         &self.secrets
     }
 
+    /// What several servers cannot have: flags that are about one.
+    pub(super) fn check_servers(&self) -> Result<(), CliError> {
+        let tunnels = self.proxy.as_ref().is_some_and(|proxy| proxy.tunnels);
+        let given = [
+            ("--resolve", !self.resolve.is_empty()),
+            ("--proxy-tunnel", tunnels),
+            ("--unix-socket", self.unix_socket.is_some()),
+            ("--connect-to", self.connect_to.is_some()),
+        ];
+        match given.iter().find(|(_, is_given)| *is_given) {
+            None => Ok(()),
+            Some((flag, _)) => Err(CliError::usage(format!(
+                "{flag} is about one server, and the requests are for several"
+            ))
+            .hint("give URLs of one server")),
+        }
+    }
+
     /// What the request's target line says: the path, or for a proxy that passes the request on, the
     /// whole URL (RFC 9112 section 3.2.2).
     pub(super) fn request_target(&self, target: &url::Target) -> String {

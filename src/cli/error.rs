@@ -58,14 +58,6 @@ impl CliError {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// A second word where one URL is expected; the parser calls it a command in the wrong place.
-    fn one_word_too_many(word: &str) -> Self {
-        let word = redact::text(word);
-        let word = word.escape_debug();
-        Self::usage(format!("'{word}' is one word too many: one URL is measured at a time"))
-            .hint("a command comes first, before any flag: wring run -c 5 URL")
-    }
-
     /// A complaint of the argument parser in our form.
     pub fn from_clap(error: &clap::Error) -> Self {
         let text = |kind| match error.get(kind) {
@@ -77,11 +69,6 @@ impl CliError {
         let flag = flag.split_once([' ', '[', '=']).map_or(flag, |(name, _)| name);
         let value = text(ContextKind::InvalidValue).unwrap_or_default();
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        if error.kind() == ErrorKind::ArgumentConflict
-            && let Some(word) = text(ContextKind::InvalidSubcommand)
-        {
-            return Self::one_word_too_many(word);
-        }
         let message = match (error.kind(), cause) {
             (ErrorKind::ValueValidation, Some(cause)) => format!("{flag}: {cause}"),
             (ErrorKind::InvalidValue, _) if value.is_empty() => {

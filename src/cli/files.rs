@@ -1,4 +1,4 @@
-//! Files of a run: bodies read before it, reports opened before it and written after it.
+//! Files of a run: bodies and lists read before it, reports opened before it and written after it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
@@ -91,30 +91,38 @@ impl Drop for ReportFile {
     }
 }
 
-/// The body that `-b` names: the text itself, `@FILE`, or `@-` for standard input.
-pub fn read_body(typed: &str) -> Result<Vec<u8>, CliError> {
-    let Some(path) = typed.strip_prefix('@') else { return Ok(typed.as_bytes().to_vec()) };
-    let read = match path {
-        "" => {
-            return Err(CliError::usage(
-                "-b '@' names no file; write -b @FILE, or -b @- for stdin",
-            ));
-        }
-        "-" => read_bounded(io::stdin().lock()),
-        path => File::open(path).and_then(read_bounded),
-    };
-    let shown = if path == "-" { "standard input" } else { path };
-    let body = read.map_err(|error| {
-        CliError::usage(format!("-b: cannot read body file '{shown}': {}", cause(&error)))
-            .hint("write -b @FILE for a readable file, -b @- for stdin, or -b TEXT")
-    })?;
-    if body.len() > limits::REQUEST_BODY_BYTES_MAX {
-        let most = crate::units::format_bytes(limits::REQUEST_BODY_BYTES_MAX as u64);
+/// What a flag names: the text itself, `@FILE`, or `@-` for standard input.
+pub fn read_named(flag: &str, typed: &str) -> Result<Vec<u8>, CliError> {
+    match typed.strip_prefix('@') {
+        None => Ok(typed.as_bytes().to_vec()),
+        Some("-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
+        Some(path) => read_file(flag, path),
+    }
+}
+
+/// The bytes of a file that a flag names.
+pub fn read_file(flag: &str, path: &str) -> Result<Vec<u8>, CliError> {
+    if path.is_empty() {
         return Err(CliError::usage(format!(
-            "-b: body file '{shown}' is too large; at most {most} is possible"
+            "{flag} '@' names no file; write {flag} @FILE, or {flag} @- for stdin"
         )));
     }
-    Ok(body)
+    checked(flag, path, File::open(path).and_then(read_bounded))
+}
+
+fn checked(flag: &str, shown: &str, read: io::Result<Vec<u8>>) -> Result<Vec<u8>, CliError> {
+    let shown = shown.escape_debug();
+    let bytes = read.map_err(|error| {
+        CliError::usage(format!("{flag}: cannot read file '{shown}': {}", cause(&error)))
+            .hint("name a file that exists and can be read")
+    })?;
+    if bytes.len() > limits::REQUEST_BODY_BYTES_MAX {
+        let most = crate::units::format_bytes(limits::REQUEST_BODY_BYTES_MAX as u64);
+        return Err(CliError::usage(format!(
+            "{flag}: file '{shown}' is too large; at most {most} is possible"
+        )));
+    }
+    Ok(bytes)
 }
 
 /// Everything, or one byte more than allowed: an endless pipe must not fill the memory.
@@ -186,13 +194,13 @@ mod tests {
 
     #[test]
     fn a_body_is_its_text_or_a_files_bytes() {
-        assert_eq!(read_body("hi").unwrap(), b"hi");
-        assert_eq!(read_body("").unwrap(), b"");
+        assert_eq!(read_named("-b", "hi").unwrap(), b"hi");
+        assert_eq!(read_named("-b", "").unwrap(), b"");
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         let path = folder.join("b");
         fs::write(&path, [0, 159, 10]).unwrap();
-        assert_eq!(read_body(&format!("@{}", path.display())).unwrap(), [0, 159, 10]);
+        assert_eq!(read_named("-b", &format!("@{}", path.display())).unwrap(), [0, 159, 10]);
     }
 
     #[test]
@@ -200,10 +208,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         for path in [folder.join("missing"), folder.to_path_buf(), PathBuf::from("/dev/zero")] {
-            let error = read_body(&format!("@{}", path.display())).unwrap_err();
+            let error = read_named("-b", &format!("@{}", path.display())).unwrap_err();
             assert_eq!(error.code, 2);
             assert!(error.message.contains(path.to_str().unwrap()), "{error}");
         }
-        assert_eq!(read_body("@").unwrap_err().code, 2);
+        assert_eq!(read_named("-b", "@").unwrap_err().code, 2);
     }
 }

@@ -5,11 +5,11 @@
 use std::path::Path;
 
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
-use super::connections::{self, Route};
+use super::connections;
 use super::error::CliError;
-use super::files::{ReportFile, read_body};
-use super::{pacing, redact, server, url};
-use crate::plan::{self, EngineChoice, Header, Pacing, Plan, Provenance, Request, StopAfter};
+use super::files::ReportFile;
+use super::{pacing, redact, server, targets};
+use crate::plan::{self, EngineChoice, Pacing, Plan, Provenance, StopAfter};
 use crate::sys;
 use crate::target;
 
@@ -107,24 +107,37 @@ pub fn run(
     argv: &[String],
     allowed: &[u32],
 ) -> Result<RunJob, Refused> {
+    run_all(args, &[target.to_owned()], argv, allowed)
+}
+
+/// Resolves a measurement of all `urls`, or of the list that `--urls` names.
+pub fn run_all(
+    args: &RunArgs,
+    urls: &[String],
+    argv: &[String],
+    allowed: &[u32],
+) -> Result<RunJob, Refused> {
     let pacing = check(args)?;
     let route = connections::check(args)?;
-    let split = url::split(target)?;
     let mut notes = Vec::new();
-    let request = request(args, &split, &route, &mut notes)?;
-    let (threads, cpus) = threads_and_cpus(args, allowed, &mut notes)?;
+    let wanted = targets::wanted(args, urls, &route, &mut notes)?;
+    let (threads, cpus) = threads_and_cpus(args, wanted.servers(), allowed, &mut notes)?;
     sys::ensure_descriptors(u64::from(args.connections) + DESCRIPTORS_SPARE).map_err(|limit| {
         CliError::usage(format!("-c {}: {limit}", args.connections))
             .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
     })?;
     let server = server::lower(&args.server)?;
     let output = output(args)?;
-    let addresses = route.addresses(&split, args.connections, &mut notes)?;
+    let (first, request) = (wanted.list[0].split.clone(), wanted.list[0].request.clone());
+    let shown = wanted.shown.clone();
+    let (addresses, targets) =
+        wanted.resolve(|split| route.addresses(split, args.connections, &mut notes))?;
     notes.extend(route.note(args.connections));
     notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup)));
     let plan = Plan {
         request,
-        network: route.network(&split, &addresses),
+        targets,
+        network: route.network(&first, &addresses),
         addresses,
         connections: args.connections,
         depth: args.pipeline,
@@ -145,8 +158,8 @@ pub fn run(
         server,
         shares: plan::deal(args.connections, args.requests, threads, &cpus, args.seed),
         provenance: Provenance {
-            url: redact::text(target),
-            host: split.host,
+            url: shown,
+            host: first.host,
             options: redact::options(argv, route.secrets()),
             notes: notes.clone(),
         },
@@ -275,51 +288,11 @@ fn check_congestion(name: &str) -> Result<(), CliError> {
     })
 }
 
-/// The one request of the run, serialised.
-fn request(
-    args: &RunArgs,
-    target: &url::Target,
-    route: &Route,
-    notes: &mut Vec<String>,
-) -> Result<Request, CliError> {
-    let typed = args.headers.iter().map(|typed| header(typed));
-    let mut headers = typed.collect::<Result<Vec<_>, _>>()?;
-    let named = |name: &str| headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
-    for name in ["Host", "Content-Length"] {
-        // RFC 9112 section 3.2: a server must refuse more than one Host.
-        if named(name) > 1 {
-            return Err(CliError::usage(format!("-H: {name} is given twice; give it once")));
-        }
-    }
-    let body = args.body.as_deref().map(read_body).transpose()?;
-    let method = match (&args.method, &body) {
-        (Some(method), _) => method,
-        (None, Some(_)) => {
-            notes.push("the body is sent with POST; -X changes that".to_owned());
-            "POST"
-        }
-        (None, None) => "GET",
-    };
-    route.add_headers(&mut headers);
-    let line_target = route.request_target(target);
-    Request::new(method, &line_target, &target.host_field, &headers, body.as_deref())
-        .map_err(|error| CliError::usage(error.to_string()))
-}
-
-/// Takes `Name: value` apart.
-fn header(typed: &str) -> Result<Header, CliError> {
-    let Some((name, value)) = typed.split_once(':') else {
-        let shown = redact::text(typed);
-        let shown = shown.escape_debug();
-        return Err(CliError::usage(format!("-H '{shown}' has no colon; write -H 'Name: value'")));
-    };
-    let value = value.trim_matches([' ', '\t']).as_bytes().to_vec();
-    Ok(Header { name: name.to_owned(), value })
-}
-
-/// How many threads, and the CPUs to hand out to them in order; none without pinning.
+/// How many threads, and the CPUs to hand out to them in order; none without pinning. Every thread
+/// has a connection to each of the servers.
 fn threads_and_cpus(
     args: &RunArgs,
+    servers: u32,
     allowed: &[u32],
     notes: &mut Vec<String>,
 ) -> Result<(u32, Vec<u32>), CliError> {
@@ -327,11 +300,13 @@ fn threads_and_cpus(
     let cpus = sys::spread(&sys::read_topology(&chosen));
     let cpu_count = cpus.len().max(1) as u32;
     let asked = args.threads.unwrap_or(cpu_count);
-    let threads = asked.min(args.connections);
+    let threads = asked.min(args.connections / servers.max(1));
     if let Some(asked) = args.threads.filter(|&asked| asked > threads) {
         notes.push(format!(
-            "-t {asked} is more than -c {}: {threads} threads are used, one for each connection",
-            args.connections
+            "-t {asked} is more than -c {} allows: {threads} threads are used, each with a \
+             connection{}",
+            args.connections,
+            if servers > 1 { " to each server" } else { "" }
         ));
     }
     if args.no_pin {

@@ -10,6 +10,7 @@
 
 pub mod args;
 mod basic_auth;
+mod bodies;
 mod connections;
 pub mod error;
 pub mod execute;
@@ -20,7 +21,9 @@ pub mod redact;
 mod selftest;
 mod server;
 mod source_ip;
+mod targets;
 pub mod url;
+pub mod urls;
 pub mod wrk;
 
 use std::ffi::OsString;
@@ -100,17 +103,24 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
     };
     Ok(match command {
         Command::Run(run) => {
-            let url = run.url.ok_or_else(|| {
-                CliError::usage("no URL is given; write wring http://host/")
+            if run.url.is_empty() && run.run.targets.urls.is_none() {
+                let error = CliError::usage("no URL is given; write wring http://host/");
+                return Err(error
                     .hint("wring -h has examples; wring selftest needs no URL")
-            })?;
-            Job::Run(Box::new(lower::run(&run.run, &url, &typed, allowed).map_err(CliError::from)?))
+                    .into());
+            }
+            let job = lower::run_all(&run.run, &run.url, &typed, allowed);
+            Job::Run(Box::new(job.map_err(CliError::from)?))
         }
         Command::Selftest(args) => {
             let args = selftest::with_defaults(args);
             connections::check_selftest(&args.network)?;
             lower::check(&args)?;
             connections::check(&args)?;
+            if args.targets.urls.is_some() {
+                let error = CliError::usage("--urls: the self test has a target of its own");
+                return Err(error.hint("wring --urls FILE measures what the file lists").into());
+            }
             Job::Selftest { args: Box::new(args), argv: typed }
         }
         Command::Serve(args) => Job::Serve(Box::new(lower::serve(&args, allowed)?)),

@@ -159,6 +159,7 @@ fn figure(
     let cpus: Vec<u32> = plan.shares.iter().filter_map(|share| share.cpu).collect();
     let plan = Plan {
         request,
+        targets: None,
         addresses: vec![address.into()],
         network: Network::default(),
         connections,

@@ -1,5 +1,9 @@
 //! Every flag, every usage error, and wrk's persona, without a process of its own.
 
+mod targets;
+
+use std::sync::Arc;
+
 use super::args::{ArrivalsChoice, Engine, ReportFormat};
 use super::*;
 use crate::limits;
@@ -286,8 +290,8 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["-u", "name"], &["-u", "colon"]),
         (&["-u", "@/nonexistent"], &["-u", "'/nonexistent'"]),
         (&["-u", "a:b", "-H", "authorization: x"], &["-u", "-H Authorization", "contradict"]),
-        (&["http://other/"], &["'http://127.0.0.1:9/'", "one URL"]),
-        (&["-c1", "run"], &["'http://127.0.0.1:9/'", "a command comes first"]),
+        (&["-c1", "run"], &["'run' stands where a URL", "a command comes first"]),
+        (&["http://127.0.0.1:8/", "serve"], &["'serve' stands where", "a command comes first"]),
     ] {
         let refused = refusal(&[line, &[URL]].concat());
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{line:?}: {refused:?}");

@@ -94,6 +94,10 @@ fn bare_word(typed: &str, shown: &str) -> CliError {
         _ if typed.is_empty() => {
             CliError::usage("the URL is empty; write http://host/").hint("wring -h has examples")
         }
+        Some(name) if name == typed => {
+            CliError::usage(format!("'{shown}' stands where a URL is expected"))
+                .hint(format!("a command comes first, before any flag: wring {name} -c 5 URL"))
+        }
         Some(name) if !looks_like_a_host && distance(typed, &name) <= 2 => {
             CliError::usage(format!("'{shown}' is neither a command nor a URL"))
                 .hint(format!("did you mean 'wring {name}'?"))

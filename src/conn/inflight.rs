@@ -2,7 +2,7 @@
 //!
 //! The idea: in a closed loop requests sent in one batch share their stamps, so the queue holds runs,
 //! not requests. It is as long as the pipeline is deep, because on a schedule every request has its
-//! own.
+//! own. Where a run has several targets, requests of one run are all of one target.
 
 use crate::record::Stamps;
 
@@ -15,6 +15,8 @@ pub(super) struct Run {
     pub(super) turn: u64,
     /// How many.
     pub(super) count: u32,
+    /// Of which target.
+    pub(super) target: u32,
 }
 
 /// A bounded queue of runs; never allocates after `new`.
@@ -37,21 +39,21 @@ impl Inflight {
         (self.len > 0).then(|| &self.runs[self.head as usize])
     }
 
-    /// Appends `count` requests. At most `depth` may be in flight.
+    /// Appends `count` requests of a target. At most `depth` may be in flight.
     #[inline]
-    pub(super) fn push(&mut self, stamps: Stamps, turn: u64, count: u32) {
+    pub(super) fn push(&mut self, stamps: Stamps, turn: u64, count: u32, target: u32) {
         let capacity = self.runs.len() as u32;
         if self.len > 0 {
             let last = (self.head + self.len - 1) % capacity;
             let last = &mut self.runs[last as usize];
-            if last.stamps == stamps && last.turn == turn {
+            if last.stamps == stamps && last.turn == turn && last.target == target {
                 last.count += count;
                 return;
             }
         }
         debug_assert!(self.len < capacity, "more runs than the pipeline is deep");
         let next = (self.head + self.len) % capacity;
-        self.runs[next as usize] = Run { stamps, turn, count };
+        self.runs[next as usize] = Run { stamps, turn, count, target };
         self.len += 1;
     }
 
@@ -92,16 +94,18 @@ mod tests {
             let count = rng.below(room + 1) as u32;
             if count > 0 {
                 let stamps = Stamps { intended_ns: turn / 2, sent_ns: turn / 3 };
-                queue.push(stamps, turn / 3, count);
-                model.extend((0..count).map(|_| stamps));
+                let target = (turn / 5 % 2) as u32;
+                queue.push(stamps, turn / 3, count, target);
+                model.extend((0..count).map(|_| (stamps, target)));
             }
             let mut left = rng.below(model.len() as u64 + 1) as u32;
-            assert_eq!(queue.oldest().map(|run| run.stamps), model.front().copied());
+            let oldest = queue.oldest().map(|run| (run.stamps, run.target));
+            assert_eq!(oldest, model.front().copied());
             while left > 0 {
                 let run = queue.take(left).unwrap();
                 left -= run.count;
                 for _ in 0..run.count {
-                    assert_eq!(model.pop_front(), Some(run.stamps));
+                    assert_eq!(model.pop_front(), Some((run.stamps, run.target)));
                 }
             }
         }

@@ -15,18 +15,22 @@
 //! the oldest outstanding request takes the cause, those behind it are cut off.
 
 mod inflight;
+mod mix;
 mod prelude;
 mod receive;
 
-use crate::io::{Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, Slot, Token};
+use crate::io::{
+    Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, QueueFull, SendLease, Slot, Token,
+};
 use crate::outcome::{ConnectFailure, Failure};
-use crate::plan::{Arena, Prelude, Request};
+use crate::plan::{Arena, Lane, Prelude, Request, Seat};
 use crate::proto::h1::ClientCodec;
 use crate::proto::{ProtoError, StreamEnd};
 use crate::record::{Recorder, Stamps};
 use crate::rng::Rng;
 
 pub use crate::proto::h1::Memo;
+pub use mix::Mix;
 
 use inflight::{Inflight, Run};
 use prelude::Step;
@@ -57,6 +61,8 @@ pub struct Shape {
     pub confirm: Confirm,
     /// The requests are HEAD.
     pub head_request: bool,
+    /// Some requests are HEAD and others are not.
+    pub mixes_head: bool,
     /// Longest wait for an answer, in nanoseconds.
     pub timeout_ns: u64,
     /// Longest connection attempt, in nanoseconds.
@@ -96,6 +102,7 @@ impl Shape {
             depth,
             confirm: if small { Confirm::OnFailure } else { Confirm::Always },
             head_request: request.head_request(),
+            mixes_head: false,
             timeout_ns,
             connect_timeout_ns,
             addresses,
@@ -105,6 +112,31 @@ impl Shape {
             close: CloseKind::Reset,
         }
     }
+
+    /// The same where the requests are those of a lane.
+    #[must_use]
+    pub fn with_lane(self, lane: &Lane) -> Self {
+        let targets = lane.targets();
+        // At worst every outstanding request is as large as the largest.
+        let charge_bytes = (targets.bytes_max() + SEGMENT_CHARGE_BYTES) * self.depth as usize;
+        let small = charge_bytes <= crate::limits::UNCONFIRMED_SEND_BYTES_MAX;
+        let unconfirmed = small && lane.has_batches();
+        Self {
+            confirm: if unconfirmed { Confirm::OnFailure } else { Confirm::Always },
+            mixes_head: targets.mixes_head(),
+            head_request: targets.list().iter().all(|target| target.request.head_request()),
+            ..self
+        }
+    }
+}
+
+/// Where the bytes of a batch are, as they are before any encryption.
+#[derive(Debug)]
+enum Bytes {
+    /// This range of the arena.
+    Arena { start: u32, len: u32 },
+    /// The first of this scratch buffer.
+    Scratch { lease: SendLease, len: u32 },
 }
 
 /// What a connection works with during one call.
@@ -164,7 +196,12 @@ pub enum Pumped {
 pub struct Conn {
     state: State,
     index: u32,
+    /// The server that it goes to, among those of the run.
+    origin: u32,
     address_index: u32,
+    /// Its server's addresses: the first, and how many.
+    address_first: u32,
+    addresses: u32,
     generation: u32,
     codec: ClientCodec,
     inflight: Inflight,
@@ -192,13 +229,21 @@ pub struct Conn {
 
 impl Conn {
     /// A connection that has not been tried yet. `index` is its slot.
-    pub fn new(index: u32, address_index: u32, shape: &Shape) -> Self {
+    pub fn new(index: u32, seat: Seat, shape: &Shape) -> Self {
+        let codec = if shape.mixes_head {
+            ClientCodec::mixed(shape.depth)
+        } else {
+            ClientCodec::new(shape.depth, shape.head_request)
+        };
         Self {
             state: State::Down { retry_ns: 0 },
             index,
-            address_index,
+            origin: seat.origin,
+            address_index: seat.address,
+            address_first: seat.address_first,
+            addresses: seat.addresses.max(1),
             generation: 0,
-            codec: ClientCodec::new(shape.depth, shape.head_request),
+            codec,
             inflight: Inflight::new(shape.depth),
             recv: Recv::None,
             large: false,
@@ -228,6 +273,17 @@ impl Conn {
 
     fn is_open(&self) -> bool {
         matches!(self.state, State::Open)
+    }
+
+    /// The server that it goes to, among those of the run.
+    #[inline]
+    pub fn origin(&self) -> u32 {
+        self.origin
+    }
+
+    /// How many addresses it goes through.
+    pub fn addresses(&self) -> u32 {
+        self.addresses
     }
 
     /// When a connection that is down may be tried again, in nanoseconds.
@@ -284,7 +340,7 @@ impl Conn {
         let count = self.send(ctx, allowed);
         if count > 0 {
             let stamps = Stamps::closed(ctx.recorder.now_ns());
-            self.inflight.push(stamps, ctx.turn, count);
+            self.inflight.push(stamps, ctx.turn, count, 0);
             ctx.recorder.due(u64::from(count));
             ctx.recorder.started(u64::from(count), u64::from(ctx.shape.request_bytes));
         }
@@ -304,7 +360,7 @@ impl Conn {
         for _ in 0..count {
             let intended_ns = next_intended_ns(ctx.recorder);
             let stamps = Stamps { intended_ns, sent_ns: ctx.recorder.now_ns() };
-            self.inflight.push(stamps, ctx.turn, 1);
+            self.inflight.push(stamps, ctx.turn, 1, 0);
         }
         ctx.recorder.started(u64::from(count), u64::from(ctx.shape.request_bytes));
         count
@@ -318,19 +374,33 @@ impl Conn {
         if count == 0 {
             return 0;
         }
-        let op = Op::Send {
-            slot: Slot(self.index),
-            start: 0,
-            len: count * ctx.shape.request_bytes,
-            confirm: ctx.shape.confirm,
-        };
-        if ctx.backend.push(op, self.token(OpKind::Send)).is_err() {
+        let bytes = Bytes::Arena { start: 0, len: count * ctx.shape.request_bytes };
+        if self.hand_over(ctx, bytes).is_err() {
             return 0;
         }
-        self.sending = ctx.shape.confirm == Confirm::Always;
         self.left -= u64::from(count);
         self.codec.submit(count);
         count
+    }
+
+    /// Queues the send of a batch.
+    #[inline]
+    fn hand_over<B: Backend>(
+        &mut self,
+        ctx: &mut Context<'_, B>,
+        bytes: Bytes,
+    ) -> Result<(), QueueFull> {
+        let slot = Slot(self.index);
+        let (op, confirm) = match bytes {
+            Bytes::Arena { start, len } => {
+                let confirm = ctx.shape.confirm;
+                (Op::Send { slot, start, len, confirm }, confirm)
+            }
+            Bytes::Scratch { lease, len } => (Op::SendLeased { slot, lease, len }, Confirm::Always),
+        };
+        ctx.backend.push(op, self.token(OpKind::Send))?;
+        self.sending = confirm == Confirm::Always;
+        Ok(())
     }
 
     /// Pushes whatever is wished for: a close, the next receive.
@@ -414,6 +484,7 @@ impl Conn {
         self.codec.abandon(&mut AnswerSink::new(&mut self.inflight, ctx.recorder));
         while let Some(run) = self.inflight.take(u32::MAX) {
             ctx.recorder.left_in_flight(u64::from(run.count), run.stamps);
+            ctx.recorder.target_left_in_flight(run.target, u64::from(run.count));
         }
         match self.state {
             State::Open | State::Parting { .. } => {
@@ -493,14 +564,15 @@ impl Conn {
     fn attempt_failed<B: Backend>(&mut self, cause: ConnectFailure, ctx: &mut Context<'_, B>) {
         ctx.recorder.connect_failed(cause, self.address_index);
         // Another address may be better.
-        self.go_to_next_address(ctx.shape);
+        self.go_to_next_address();
         let retry_ns = self.backoff_ns(ctx);
         self.leave(CloseKind::Orderly, retry_ns, ctx);
     }
 
     /// With one address it stays the same.
-    fn go_to_next_address(&mut self, shape: &Shape) {
-        self.address_index = (self.address_index + 1) % shape.addresses.max(1);
+    fn go_to_next_address(&mut self) {
+        let next = (self.address_index - self.address_first + 1) % self.addresses;
+        self.address_index = self.address_first + next;
     }
 
     fn sent<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
@@ -593,6 +665,7 @@ impl Conn {
         while let Some(run) = self.inflight.take(if cause.is_some() { 1 } else { u32::MAX }) {
             let cause = cause.take().unwrap_or(Failure::CutOff);
             ctx.recorder.failed(cause, u64::from(run.count), run.stamps);
+            ctx.recorder.target_failed(run.target, cause, u64::from(run.count));
         }
     }
 
@@ -608,7 +681,7 @@ impl Conn {
         self.credit(ctx.recorder);
         if self.left == 0 {
             // Connections that come and go see every address, however few they are.
-            self.go_to_next_address(ctx.shape);
+            self.go_to_next_address();
         }
         let retry_ns = if self.answers > 0 {
             self.failures_in_a_row = 0;

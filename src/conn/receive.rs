@@ -197,6 +197,10 @@ impl Sink for AnswerSink<'_> {
             };
             left -= run.count;
             self.recorder.answered(status, u64::from(run.count), run.stamps);
+            if self.recorder.has_targets() {
+                let count = u64::from(run.count);
+                self.recorder.target_answered(run.target, status, count, run.stamps);
+            }
         }
     }
 

@@ -123,6 +123,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         .map_err(|error| error.to_string())?;
     let plan = Plan {
         request,
+        targets: None,
         addresses: vec![address.into()],
         network: Network::default(),
         connections: CONNECTIONS,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::cli::args::{self, Command, Parsed, RunArgs};
 use crate::cli::error::CliError;
 use crate::cli::wrk::Persona;
-use crate::cli::{self, lower, url};
+use crate::cli::{self, lower, url, urls};
 use crate::limits;
 use crate::result::RunResult;
 use crate::result::threshold::{Measured, Threshold};
@@ -51,7 +51,7 @@ pub(super) fn argv(data: &[u8]) {
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(persona) = Persona::of(&texts[0]) {
         match persona.parse(&texts) {
-            Ok(run) => measurement(run.args, &run.url, &texts),
+            Ok(run) => measurement(run.args, &[run.url], &texts),
             Err(refusal) => {
                 let is_said = !refusal.stdout.is_empty() || !refusal.stderr.is_empty();
                 assert!(is_said, "refused without a word");
@@ -63,11 +63,13 @@ pub(super) fn argv(data: &[u8]) {
         Err(error) => is_one_message(&error),
         Ok(Parsed::Text(text)) => assert!(!text.is_empty()),
         Ok(Parsed::Command(command)) => match *command {
-            Command::Run(run) => match run.url {
-                Some(url) => measurement(run.run, &url, &texts),
-                None => refused_without_url(&texts),
-            },
-            Command::Selftest(run) => measurement(run, "http://127.0.0.1:1/", &texts),
+            Command::Run(run) if run.url.is_empty() && run.run.targets.urls.is_none() => {
+                refused_without_url(&texts);
+            }
+            Command::Run(run) => measurement(run.run, &run.url, &texts),
+            Command::Selftest(run) => {
+                measurement(run, &["http://127.0.0.1:1/".to_owned()], &texts);
+            }
             Command::Serve(mut serve) => {
                 serve.log = None;
                 if let Err(error) = lower::serve(&serve, &ALLOWED) {
@@ -87,20 +89,29 @@ fn refused_without_url(texts: &[String]) {
 }
 
 /// Lowers the flags of a measurement without opening a file or asking a resolver.
-fn measurement(mut args: RunArgs, url: &str, texts: &[String]) {
+fn measurement(mut args: RunArgs, urls: &[String], texts: &[String]) {
     args.output = None;
     args.json = args.json.map(|_| None);
-    args.body = args.body.filter(|body| !body.starts_with('@'));
-    args.network.user = args.network.user.filter(|user| !user.starts_with('@'));
+    let names_no_file = |typed: &String| !typed.starts_with('@');
+    args.body = args.body.filter(names_no_file);
+    args.targets.json_body = args.targets.json_body.filter(names_no_file);
+    args.targets.multipart.retain(|part| !part.contains("=@"));
+    (args.targets.urls, args.targets.body_lines) = (None, None);
+    args.network.user = args.network.user.filter(names_no_file);
     (args.network.unix_socket, args.network.connect_to, args.network.proxy) = (None, None, None);
     args.network.proxy_tunnel = false;
-    match url::split(url) {
-        Err(error) => return is_one_message(&error),
-        // Without its scope, which names an interface.
-        Ok(target) if target.host.parse::<IpAddr>().is_err() => return,
-        Ok(_) => {}
+    if urls.is_empty() {
+        return;
     }
-    match lower::run(&args, url, texts, &ALLOWED) {
+    for url in urls {
+        match url::split(url) {
+            Err(error) => return is_one_message(&error),
+            // Without its scope, which names an interface.
+            Ok(target) if target.host.parse::<IpAddr>().is_err() => return,
+            Ok(_) => {}
+        }
+    }
+    match lower::run_all(&args, urls, texts, &ALLOWED) {
         Err(lower::Refused::Usage(error)) => is_one_message(&error),
         Err(lower::Refused::Unresolved { host, .. }) => panic!("{host} is an address"),
         Ok(job) => {
@@ -229,6 +240,30 @@ pub(super) fn url(data: &[u8]) {
             assert!(!target.path.contains('#'), "{target:?}");
             let sent = format!("{}{}", target.host_field, target.path);
             assert!(!sent.contains(|c: char| c.is_control() || c == ' '), "{target:?}");
+        }
+    }
+}
+
+/// A list of requests is read entry by entry, or the first mistake in it is told with its place.
+pub(super) fn urls(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines: Vec<&str> = text.lines().collect();
+    match urls::parse(&text) {
+        Err(mistake) => {
+            is_one_line(&mistake.message);
+            let line = lines.get(mistake.line - 1).expect("a line of the list");
+            let most = line.len() + 1;
+            assert!((1..=most).contains(&mistake.column), "{mistake:?} in {line:?}");
+        }
+        Ok(entries) => {
+            let mut before = 0;
+            for entry in entries {
+                assert!(entry.line > before && entry.line <= lines.len(), "{entry:?}");
+                assert!(entry.weight > 0, "{entry:?}");
+                let line = lines[entry.line - 1].trim_start();
+                assert!(!line.is_empty() && !line.starts_with('#'), "{entry:?}");
+                before = entry.line;
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ mod wire;
 pub type Body = fn(&[u8]);
 
 /// All bodies by name. `tests/fuzz/fuzz_targets` has one target for each.
-pub const BODIES: [(&str, Body); 11] = [
+pub const BODIES: [(&str, Body); 12] = [
     ("answers", wire::answers),
     ("chunks", wire::chunks),
     ("memo", wire::memo),
@@ -28,6 +28,7 @@ pub const BODIES: [(&str, Body); 11] = [
     ("values", grammar::values),
     ("threshold", grammar::threshold),
     ("url", grammar::url),
+    ("urls", grammar::urls),
     ("stored", stored::file),
     ("worlds", simulated::worlds),
 ];

@@ -112,6 +112,7 @@ fn run(world: &World) -> (Outcome, u64) {
             world.timeout_ns,
             ADDRESSES,
         ),
+        lane: None,
         seed: world.model.seed,
     };
     let (writer, mut reader) = interval_queue(3600 * SECOND);

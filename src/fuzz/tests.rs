@@ -191,6 +191,11 @@ fn any_url_is_split_or_refused_in_one_line() {
 }
 
 #[test]
+fn any_list_of_requests_is_read_or_its_first_mistake_is_placed() {
+    replay("urls", 1000);
+}
+
+#[test]
 fn any_result_file_is_refused_or_renders() {
     replay("stored", 40);
 }

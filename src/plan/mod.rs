@@ -3,17 +3,27 @@
 //! Owns everything that can be decided before the loop: what is sent, where to, for how long, and
 //! which share of it each worker takes. Knows nothing of flags, files or threads.
 
+mod lines;
 mod network;
 mod pacing;
+mod pattern;
+mod placeholder;
 mod request;
 mod server;
+mod targets;
+
+use std::sync::Arc;
 
 use crate::io::Address;
 
+pub use lines::Lines;
 pub use network::{Network, Prelude};
 pub use pacing::Pacing;
-pub use request::{Arena, Header, Request, RequestError};
+pub use pattern::PatternTooLong;
+pub use placeholder::Text;
+pub use request::{Arena, Body, Header, Request, RequestError};
 pub use server::ServerOf;
+pub use targets::{Lane, Origin, Seat, Target, Targets};
 
 /// Which backend a run uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -67,8 +77,10 @@ pub struct Provenance {
 /// The whole test.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is sent, again and again.
+    /// What is sent, again and again; the first of `targets`, if there are.
     pub request: Request,
+    /// What is sent, where that is not always the same.
+    pub targets: Option<Arc<Targets>>,
     /// Where to; never empty. Connections are spread evenly over all of them.
     pub addresses: Vec<Address>,
     /// How connections are made and given up.
@@ -103,6 +115,15 @@ pub struct Plan {
     pub shares: Vec<Share>,
     /// What was asked for, in words.
     pub provenance: Provenance,
+}
+
+impl Plan {
+    /// The way of each worker through the targets; `None` where there is nothing but one request.
+    pub fn lanes(&self) -> Vec<Option<Arc<Lane>>> {
+        let Some(targets) = &self.targets else { return vec![None; self.shares.len()] };
+        let lanes = targets.lanes(&self.shares, self.pacing.is_some(), self.depth);
+        lanes.into_iter().map(|lane| Some(Arc::new(lane))).collect()
+    }
 }
 
 /// Deals connections and requests over `threads` workers: every worker gets its part rounded down,

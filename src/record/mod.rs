@@ -8,6 +8,7 @@
 //! Allocates in `new` alone.
 
 mod addresses;
+mod targets;
 mod timeline;
 
 use crate::hist::Hist;
@@ -15,6 +16,7 @@ use crate::limits;
 use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts};
 
 pub use addresses::AddressCounts;
+pub use targets::{STATUS_CLASSES, TargetCounts, TargetRecord, status_class};
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
 
 /// Where in its life a run is.
@@ -323,6 +325,8 @@ pub struct WorkerRecord {
     pub inflight_sum_ns: u128,
     /// Time integral of the number of requests in flight, in request nanoseconds.
     pub inflight_integral_ns: u128,
+    /// The same requests by target, where a run has several; else empty.
+    pub targets: Vec<TargetRecord>,
 }
 
 /// How often the per-thread request rate is sampled, in nanoseconds (wrk's own interval).
@@ -352,6 +356,7 @@ impl Default for WorkerRecord {
             rates: Hist::new(RATE_PER_S_MAX),
             inflight_sum_ns: 0,
             inflight_integral_ns: 0,
+            targets: Vec::new(),
         }
     }
 }
@@ -392,6 +397,7 @@ impl WorkerRecord {
         self.rates.merge(&other.rates);
         self.inflight_sum_ns += other.inflight_sum_ns;
         self.inflight_integral_ns += other.inflight_integral_ns;
+        targets::merge(&mut self.targets, &other.targets);
     }
 }
 

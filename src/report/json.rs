@@ -13,8 +13,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
 
 use super::escape::is_unsafe;
 use super::schema;
-use super::server;
-use super::{QUANTILES, words};
+use super::{QUANTILES, server, targets, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -112,6 +111,8 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             sum_ns: schema::Wide(total.inflight_sum_ns),
             integral_ns: schema::Wide(total.inflight_integral_ns),
         },
+        targets: targets::to_schema(result, false),
+        servers: targets::servers_to_schema(result),
         seconds: seconds(result),
         workers: workers(result),
         identities: identities(result),

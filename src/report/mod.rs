@@ -20,6 +20,7 @@ pub mod schema;
 mod server;
 pub mod stored;
 pub mod table;
+mod targets;
 pub mod text;
 mod words;
 mod wrk;

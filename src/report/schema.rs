@@ -16,6 +16,7 @@
 
 mod connections;
 pub mod server;
+pub mod targets;
 
 use std::collections::BTreeMap;
 
@@ -105,6 +106,12 @@ pub struct Report {
     pub connect: Latency,
     /// Time requests spent in flight, computed in two independent ways.
     pub inflight: Inflight,
+    /// Each of several targets; absent when there is one, or more than are counted one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<targets::Target>,
+    /// The servers, where a run has several targets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<targets::Server>,
     /// The series, in order.
     pub seconds: Vec<Second>,
     /// One for each worker thread.

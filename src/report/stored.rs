@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, escape, json, server, words};
+use super::{NOTE_CHARS_MAX, escape, json, server, targets, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -107,6 +107,7 @@ impl std::error::Error for ReadError {}
 /// The result as stored by `-o`.
 pub fn write(result: &RunResult) -> Vec<u8> {
     let mut report = json::report(result);
+    report.targets = targets::to_schema(result, true);
     report.histograms = Some(schema::Histograms {
         latency: histogram(&result.total.latency),
         unanswered: histogram(&result.total.unanswered),
@@ -131,7 +132,7 @@ fn scheduled(total: &WorkerRecord) -> schema::ScheduledHistograms {
     }
 }
 
-fn histogram(hist: &Hist) -> schema::Histogram {
+pub(super) fn histogram(hist: &Hist) -> schema::Histogram {
     schema::Histogram {
         value_max: hist.value_max(),
         min: hist.min(),
@@ -200,6 +201,8 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         Some(stored) => (hist("service", &stored.service, &fresh.service)?, sending(stored)?),
         None => (fresh.service.clone(), Sending::default()),
     };
+    let (asked_targets, target_records) = targets::read(&report.targets)?;
+    let servers = targets::read_servers(report.servers);
     let [opening, warmup, window, drain] =
         [&report.opening, &report.warmup, &report.window, &report.drain];
     let length = |phase: &schema::Phase| phase.length_ns.unwrap_or(0);
@@ -229,6 +232,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             rates: hist("rates", &histograms.rates, &fresh.rates)?,
             inflight_sum_ns: report.inflight.sum_ns.0,
             inflight_integral_ns: report.inflight.integral_ns.0,
+            targets: target_records,
         },
         open: OpenConnections {
             at_start: report.connections.open_at_start,
@@ -247,13 +251,13 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             .transpose()?,
         identities: report.identities.iter().map(identity_check).collect::<Result<_, _>>()?,
         verdict: verdict(&report.verdict)?,
-        asked: asked(report.asked)?,
+        asked: Asked { targets: asked_targets, servers, ..asked(report.asked)? },
         manifest: manifest(report.manifest),
         remarks: report.remarks,
     })
 }
 
-fn unknown(what: &str, word: &str) -> ReadError {
+pub(super) fn unknown(what: &str, word: &str) -> ReadError {
     ReadError::NotAResult(format!("{what} `{}` is unknown", escape(word, NOTE_CHARS_MAX)))
 }
 
@@ -292,7 +296,9 @@ fn sending(stored: &schema::ScheduledHistograms) -> Result<Sending, ReadError> {
     })
 }
 
-fn causes<C: Cause>(by_name: &BTreeMap<String, u64>) -> Result<CauseCounts<C>, ReadError> {
+pub(super) fn causes<C: Cause>(
+    by_name: &BTreeMap<String, u64>,
+) -> Result<CauseCounts<C>, ReadError> {
     let mut counts = CauseCounts::default();
     for (name, &count) in by_name {
         let cause = C::ALL.iter().find(|cause| cause.name() == name);
@@ -464,6 +470,8 @@ fn asked(stored: schema::Asked) -> Result<Asked, ReadError> {
         request_bytes: stored.request_bytes,
         request_hash,
         notes: stored.notes,
+        targets: Vec::new(),
+        servers: Vec::new(),
     })
 }
 
@@ -501,7 +509,11 @@ fn manifest(stored: schema::Manifest) -> Manifest {
 }
 
 /// A histogram with the bounds of `fresh`, checked before the library sees its bytes.
-fn hist(name: &'static str, stored: &schema::Histogram, fresh: &Hist) -> Result<Hist, ReadError> {
+pub(super) fn hist(
+    name: &'static str,
+    stored: &schema::Histogram,
+    fresh: &Hist,
+) -> Result<Hist, ReadError> {
     let corrupt = || ReadError::CorruptHistogram(name);
     let v2 = BASE64.decode(&stored.v2).map_err(|_| corrupt())?;
     let value_max = fresh.value_max();
@@ -574,6 +586,15 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
         at_most("bytes", AMOUNT_MAX, &[phase.bytes_in, phase.bytes_out])?;
         let failed: Vec<u64> = phase.failed.iter().map(|(_, count)| count).collect();
         at_most("failure counts", COUNT_MAX, &failed)?;
+    }
+    for target in &total.targets {
+        for phase in &target.phases {
+            at_most("target counts", COUNT_MAX, &[phase.started, phase.completed])?;
+            at_most("target counts", COUNT_MAX, &phase.classes)?;
+            let failed: Vec<u64> = phase.failed.iter().map(|(_, count)| count).collect();
+            at_most("target counts", COUNT_MAX, &failed)?;
+        }
+        at_most("target counts", COUNT_MAX, &[target.inflight_end])?;
     }
     let unresolved = [
         total.inflight_end,

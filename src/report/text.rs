@@ -7,7 +7,7 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
-use super::{NOTE_CHARS_MAX, connections, escape, latency, schedule, server, words, wrk};
+use super::{NOTE_CHARS_MAX, connections, escape, latency, schedule, server, targets, words, wrk};
 
 /// What the text shows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -40,6 +40,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     statuses(result, &mut page);
     failures(result, &mut page);
     latency::section(result, &mut page);
+    targets::section(result, options.verbose, &mut page);
     server::section(result, &mut page);
     if options.verbose {
         details(result, &mut page);

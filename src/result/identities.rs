@@ -2,7 +2,9 @@
 //! broken one means that some number of the report is wrong, and the run says so.
 
 use crate::hist::Hist;
-use crate::record::{AddressCounts, Phase, WorkerRecord};
+use crate::record::{
+    AddressCounts, Phase, STATUS_CLASSES, TargetRecord, WorkerRecord, status_class,
+};
 
 use super::Second;
 
@@ -150,7 +152,14 @@ fn i1(record: &WorkerRecord) -> Vec<Equation> {
 
 fn i2(record: &WorkerRecord) -> Vec<Equation> {
     let whole = record.whole();
-    vec![equal(whole.started, whole.completed + whole.failed.total() + record.inflight_end)]
+    let mut equations =
+        vec![equal(whole.started, whole.completed + whole.failed.total() + record.inflight_end)];
+    for target in &record.targets {
+        let whole = target.whole();
+        let ended = whole.completed + whole.failed.total() + target.inflight_end;
+        equations.push(equal(whole.started, ended));
+    }
+    equations
 }
 
 fn i3(record: &WorkerRecord) -> Vec<Equation> {
@@ -168,6 +177,38 @@ fn i3(record: &WorkerRecord) -> Vec<Equation> {
         equations.push(equal(record.sending.lag.len(), window.started));
         equations.push(equal(record.sending.late.len(), window.started + window.shed));
         equations.push(equal(record.sending.waited.len(), window.started + window.shed));
+    }
+    for target in &record.targets {
+        let whole = target.whole();
+        equations.push(equal(whole.completed, whole.classes.iter().sum::<u64>()));
+    }
+    equations
+}
+
+/// The targets, counted one by one, are all there is.
+fn targets_add_up(total: &WorkerRecord) -> Vec<Equation> {
+    if total.targets.is_empty() {
+        return Vec::new();
+    }
+    let sum = |pick: &dyn Fn(&TargetRecord) -> u64| total.targets.iter().map(pick).sum::<u64>();
+    let mut equations = vec![
+        equal(sum(&|target| target.inflight_end), total.inflight_end),
+        equal(sum(&|target| target.latency.len()), total.latency.len()),
+    ];
+    for phase in Phase::ALL {
+        let counts = total.phase(phase);
+        equations.push(equal(sum(&|target| target.phase(phase).started), counts.started));
+        equations.push(equal(sum(&|target| target.phase(phase).completed), counts.completed));
+        for (cause, count) in counts.failed.iter() {
+            equations.push(equal(sum(&|target| target.phase(phase).failed.count(cause)), count));
+        }
+        let mut classes = [0; STATUS_CLASSES];
+        for (status, count) in counts.statuses.iter().enumerate() {
+            classes[status_class(status as u16)] += count;
+        }
+        for (class, count) in classes.into_iter().enumerate() {
+            equations.push(equal(sum(&|target| target.phase(phase).classes[class]), count));
+        }
     }
     equations
 }
@@ -228,6 +269,7 @@ fn i7(total: &WorkerRecord, workers: &[WorkerRecord], seconds: &[Second]) -> Vec
         equal(merged.whole().completed, total.whole().completed),
         equal(merged.whole().failed.total(), total.whole().failed.total()),
     ];
+    equations.extend(targets_add_up(total));
     let (mut inflight, mut backlog) = (0, 0);
     for second in seconds {
         let flow = &second.flow;

@@ -56,6 +56,32 @@ pub struct Asked {
     pub request_hash: u64,
     /// Remarks on how the request was understood.
     pub notes: Vec<String>,
+    /// What was sent, where that was more than one request; in the order given.
+    pub targets: Vec<AskedTarget>,
+    /// The servers they are for, in the order first named.
+    pub servers: Vec<AskedServer>,
+}
+
+/// One of several targets, as asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedTarget {
+    /// Method and URL, secrets redacted.
+    pub name: String,
+    /// Its part of the requests, beside the others' weights.
+    pub weight: u32,
+    /// Its server's place in `Asked::servers`.
+    pub server: u32,
+}
+
+/// A server that targets name.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AskedServer {
+    /// Scheme, host and port.
+    pub name: String,
+    /// Connections bound to it over all workers.
+    pub connections: u32,
+    /// Its addresses.
+    pub addresses: Vec<String>,
 }
 
 /// What was asked of the arrivals.

@@ -7,7 +7,7 @@ use super::{RunError, ensure_descriptors};
 use crate::epoll::Epoll;
 use crate::io::{Backend, Setup, Spin};
 use crate::limits;
-use crate::plan::{EngineChoice, Plan, Prelude, Share};
+use crate::plan::{EngineChoice, Lane, Plan, Prelude, Share};
 use crate::sys::Clock;
 use crate::uring::{self, SetupError, Uring};
 
@@ -83,4 +83,15 @@ fn rotated(sources: &[IpAddr], first: usize) -> Vec<IpAddr> {
         sources.rotate_left(first);
     }
     sources
+}
+
+/// The same for a worker that goes through a lane, which has scratch for it.
+pub(super) fn setup_of_lane(plan: &Plan, share: &Share, lane: &Lane) -> Setup {
+    let (scratch_bytes, buffers) = lane.scratch(share.connections);
+    let setup = setup(plan, share, Arc::clone(&lane.arena));
+    Setup {
+        send_buffers: setup.send_buffers.saturating_add(buffers),
+        send_buffer_bytes: setup.send_buffer_bytes.max(scratch_bytes),
+        ..setup
+    }
 }

@@ -20,13 +20,13 @@ use std::time::Duration;
 use crate::epoll::Epoll;
 use crate::io::{BackendError, Setup, Spin};
 use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts};
-use crate::plan::{Arena, EngineChoice, Pacing, Plan, Share};
+use crate::plan::{Arena, EngineChoice, Lane, Origin, Pacing, Plan, Share, Target, Targets};
 use crate::record::{
     ConnectionCounts, IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
 };
 use crate::result::{
-    Asked, Interrupted, Manifest, OpenConnections, RunResult, Schedule, Verdict, WorkerSummary,
-    check, fnv1a, judge,
+    Asked, AskedServer, AskedTarget, Interrupted, Manifest, OpenConnections, RunResult, Schedule,
+    Verdict, WorkerSummary, check, fnv1a, judge,
 };
 use crate::sys::{self, Clock, MachineFacts, Signals};
 use crate::units;
@@ -34,7 +34,7 @@ use crate::uring::{SetupError, Uring};
 use crate::worker::{ConnectPace, Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
 
 use cost::CostWatch;
-use engine::{Engine, setup};
+use engine::{Engine, setup, setup_of_lane};
 use session::Seat;
 use timeline::Timeline;
 
@@ -214,13 +214,13 @@ pub fn measure(
     let clock = Clock::start();
     let control = Arc::new(Control::default());
     let (mut handles, mut readers) = (Vec::new(), Vec::new());
-    for (index, share) in plan.shares.iter().enumerate() {
+    for ((index, share), lane) in plan.shares.iter().enumerate().zip(plan.lanes()) {
         let (writer, reader) = interval_queue(plan.interval_ns);
         let spawn = match plan.engine {
             EngineChoice::Epoll => spawn::<Epoll>,
             EngineChoice::Uring | EngineChoice::Auto => spawn::<Uring>,
         };
-        match spawn(plan, share, index, clock, Arc::clone(&control), writer, None) {
+        match spawn(plan, (index, share), lane, clock, Arc::clone(&control), writer, None) {
             Ok(handle) => handles.push(handle),
             Err(error) => {
                 control.request_stop(Stop::AtOnce);
@@ -403,12 +403,12 @@ fn load_ns(plan: &Plan) -> Option<u64> {
     plan.stop.duration_ns.map(|duration_ns| plan.warmup_ns + duration_ns)
 }
 
-/// Starts the worker of `share` on a backend that it makes itself. With a seat in a session it waits
+/// Starts the worker of a share on a backend that it makes itself. With a seat in a session it waits
 /// for orders, without one it runs the plan.
 fn spawn<B: Engine>(
     plan: &Plan,
-    share: &Share,
-    index: usize,
+    (index, share): (usize, &Share),
+    lane: Option<Arc<Lane>>,
     clock: Clock,
     control: Arc<Control>,
     intervals: IntervalWriter,
@@ -426,10 +426,18 @@ fn spawn<B: Engine>(
         drain_ns: plan.drain_ns,
         opening_ns: opening_ns_max(plan),
         connect_pace: connect_pace(plan, index),
-        shape: shape(plan, &arena),
+        shape: match &lane {
+            Some(lane) => shape(plan, &arena).with_lane(lane),
+            None => shape(plan, &arena),
+        },
+        lane: lane.clone(),
         seed: share.seed,
     };
-    let setup = setup(plan, share, arena.bytes);
+    let setup = match &lane {
+        None => setup(plan, share, arena.bytes),
+        Some(lane) => setup_of_lane(plan, share, lane),
+    };
+    let reported = lane.map_or(0, |lane| lane.targets().reported());
     let cpu = share.cpu;
     let (paced, spins) = (plan.pacing.is_some(), spins(plan));
     thread::Builder::new().name(format!("wring-{index}")).spawn(move || {
@@ -453,6 +461,7 @@ fn spawn<B: Engine>(
         let backend_description = crate::io::Backend::description(&backend);
         let _guard = StopOnPanic(&control);
         let recorder = if paced { Recorder::paced(intervals) } else { Recorder::new(intervals) };
+        let recorder = recorder.with_targets(reported);
         let worker = Worker::new(backend, task, recorder, cpu_time);
         let done = move |outcome| Done {
             outcome,
@@ -658,7 +667,42 @@ fn asked(plan: &Plan) -> Asked {
         request_bytes: plan.request.bytes().len() as u64,
         request_hash: fnv1a(plan.request.bytes()),
         notes: provenance.notes.clone(),
+        targets: plan.targets.as_deref().map_or_else(Vec::new, asked_targets),
+        servers: plan.targets.as_deref().map_or_else(Vec::new, |t| asked_servers(plan, t)),
     }
+}
+
+/// One target says nothing that the URL does not.
+fn asked_targets(targets: &Targets) -> Vec<AskedTarget> {
+    let asked = |target: &Target| AskedTarget {
+        name: target.name.clone(),
+        weight: target.weight,
+        server: target.origin,
+    };
+    let reported = targets.list().iter().take(targets.reported());
+    reported.map(asked).collect()
+}
+
+fn asked_servers(plan: &Plan, targets: &Targets) -> Vec<AskedServer> {
+    if targets.origins().len() < 2 {
+        return Vec::new();
+    }
+    let lanes: Vec<Arc<Lane>> = plan.lanes().into_iter().flatten().collect();
+    let bound = |origin: usize| {
+        let seats = lanes.iter().flat_map(|lane| lane.seats.iter());
+        seats.filter(|seat| seat.origin as usize == origin).count() as u32
+    };
+    let addresses = |first: u32, count: u32| {
+        let range = first as usize..(first + count) as usize;
+        plan.addresses[range].iter().map(ToString::to_string).collect()
+    };
+    let origins = targets.origins().iter().enumerate();
+    let server = |(index, origin): (usize, &Origin)| AskedServer {
+        name: origin.name.clone(),
+        connections: bound(index),
+        addresses: addresses(origin.address_first, origin.addresses),
+    };
+    origins.map(server).collect()
 }
 
 fn asked_schedule(plan: &Plan, pacing: &Pacing) -> Schedule {

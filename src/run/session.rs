@@ -14,7 +14,7 @@ use super::{
     join, manifest, pace, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
-use crate::plan::{EngineChoice, Plan};
+use crate::plan::{self, EngineChoice, Plan};
 use crate::record::{IntervalReader, Recorder, interval_queue};
 use crate::result::{Manifest, RunResult};
 use crate::sys::{self, Clock, Signals};
@@ -114,13 +114,13 @@ impl Session {
             readers: Vec::new(),
             plan,
         };
-        for index in 0..session.plan.shares.len() {
-            session.seat(index).map_err(|error| RunError::Thread(error.to_string()))?;
+        for (index, way) in session.plan.lanes().into_iter().enumerate() {
+            session.seat(index, way).map_err(|error| RunError::Thread(error.to_string()))?;
         }
         Ok(session)
     }
 
-    fn seat(&mut self, index: usize) -> std::io::Result<()> {
+    fn seat(&mut self, index: usize, way: Option<Arc<plan::Lane>>) -> std::io::Result<()> {
         let plan = &self.plan;
         let (orders, ordered) = mpsc::channel();
         let (told, news) = mpsc::channel();
@@ -137,8 +137,8 @@ impl Session {
         };
         // Orders carry the control of their block; this one only hears of a backend that failed.
         let control = Arc::new(Control::default());
-        let share = &plan.shares[index];
-        self.handles.push(spawn(plan, share, index, self.clock, control, writer, Some(seat))?);
+        let share = (index, &plan.shares[index]);
+        self.handles.push(spawn(plan, share, way, self.clock, control, writer, Some(seat))?);
         self.readers.push(reader);
         self.lanes.push(Lane { orders, news, got: None, is_lost: false });
         Ok(())
@@ -228,7 +228,7 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use super::*;
-    use crate::plan::{self, Network, Provenance, Request, StopAfter};
+    use crate::plan::{Network, Provenance, Request, StopAfter};
     use crate::target::{Config, Engine as TargetEngine, Server, Timing};
 
     const MS: u64 = 1_000_000;
@@ -252,6 +252,7 @@ mod tests {
     fn plan_of(address: SocketAddr) -> Plan {
         Plan {
             request: Request::new("GET", "/", "h", &[], None).unwrap(),
+            targets: None,
             addresses: vec![address.into()],
             network: Network::default(),
             connections: 4,

@@ -28,9 +28,11 @@ impl<B: Backend> Worker<B> {
         let Block { requests, pace, duration_ns, warmup_ns, drain_ns } = block;
         self.requests_left = requests.unwrap_or(u64::MAX);
         self.release = pace.clone().map(|pace| {
-            let mut release = Box::new(Release::new(pace, self.task.connections));
+            let lane = self.task.lane.as_ref();
+            let mut release = Box::new(Release::new(pace, self.task.connections, lane));
             for (index, conn) in (0..).zip(&self.conns) {
-                release.note(index, conn.room() > 0, conn.is_idle(), self.recorder.now_ns());
+                let (has_room, is_idle) = (conn.room() > 0, conn.is_idle());
+                release.note(conn.origin(), index, has_room, is_idle, self.recorder.now_ns());
             }
             release
         });
@@ -44,6 +46,7 @@ impl<B: Backend> Worker<B> {
     /// Runs one block, from the opening of what is not open to the end of the drain. Connections
     /// stay open. `next` counts from then on: for the next block, or for nobody.
     pub fn block(&mut self, control: &Control, next: Recorder) -> Outcome {
+        let next = next.with_targets(self.recorder.targets());
         let mut done = Completions::with_capacity(limits::COMPLETIONS_PER_TURN);
         let ran = self.look_around(&mut done).and_then(|()| self.phases(control, &mut done));
         if ran.is_err() {

@@ -10,10 +10,12 @@
 //!
 //! In a closed loop a connection with room starts a request at once. On a schedule `release` says
 //! what is due and who takes it, after a second clock read: the completions have taken their time.
+//! Where requests are not all the same, `mixed` keeps their order.
 
 mod blocks;
 mod control;
 mod delays;
+mod mixed;
 mod opener;
 mod partings;
 mod places;
@@ -21,10 +23,12 @@ mod release;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use crate::conn::{Conn, Context, Memo, PARTING_NS, Pumped, Status};
 use crate::io::{Backend, BackendError, Completion, Completions};
 use crate::limits;
+use crate::plan::{Lane, Seat};
 use crate::record::{Phase, PhaseCounts, Recorder, WorkerRecord};
 use crate::rng::Rng;
 
@@ -34,6 +38,7 @@ pub use control::{Control, Stop};
 pub use opener::ConnectPace;
 pub use release::Pace;
 
+use mixed::Mixed;
 use opener::Opener;
 use partings::Partings;
 use release::Release;
@@ -74,8 +79,23 @@ pub struct Task {
     pub connect_pace: Option<ConnectPace>,
     /// What the connections have in common.
     pub shape: Shape,
-    /// Seed of the jitter.
+    /// The requests in their order, where they are not all the same; it then also says what the
+    /// connections are bound to.
+    pub lane: Option<Arc<Lane>>,
+    /// Seed of the jitter, and of what is filled in at random.
     pub seed: u64,
+}
+
+impl Task {
+    /// What a connection is bound to. Without several servers they are spread over the addresses.
+    fn seat(&self, index: u32) -> Seat {
+        if let Some(lane) = &self.lane {
+            return lane.seats[index as usize];
+        }
+        let addresses = self.addresses.max(1);
+        let address = (self.connection_first + index) % addresses;
+        Seat { origin: 0, address, address_first: 0, addresses }
+    }
 }
 
 /// What a thread made of its time, in nanoseconds since it began.
@@ -140,6 +160,7 @@ pub struct Worker<B> {
     tried: Vec<u32>,
     requests_left: u64,
     release: Option<Box<Release>>,
+    mixed: Option<Box<Mixed>>,
     turn: u64,
     /// When this turn's news could have been known.
     woken_ns: u64,
@@ -193,10 +214,7 @@ impl<B: Backend> Worker<B> {
     pub fn new(backend: B, task: Task, recorder: Recorder, cpu_time: fn() -> CpuTime) -> Self {
         let count = task.connections as usize;
         let conns = (0..task.connections)
-            .map(|index| {
-                let address = (task.connection_first + index) % task.addresses.max(1);
-                Conn::new(index, address, &task.shape)
-            })
+            .map(|index| Conn::new(index, task.seat(index), &task.shape))
             .collect();
         let mut retries = BinaryHeap::with_capacity(count + 1);
         retries.extend((0..task.connections).map(|index| Reverse((0, index))));
@@ -216,7 +234,14 @@ impl<B: Backend> Worker<B> {
             untried: task.connections,
             tried: vec![0; count],
             requests_left: task.requests.unwrap_or(u64::MAX),
-            release: task.pace.clone().map(|pace| Box::new(Release::new(pace, task.connections))),
+            release: task
+                .pace
+                .clone()
+                .map(|pace| Box::new(Release::new(pace, task.connections, task.lane.as_ref()))),
+            mixed: task
+                .lane
+                .clone()
+                .map(|lane| Box::new(Mixed::new(lane, task.connections, task.seed))),
             turn: 0,
             woken_ns: 0,
             starved_seen_ns: 0,
@@ -331,6 +356,9 @@ impl<B: Backend> Worker<B> {
             release.close(self.window.start_ns, &mut self.recorder);
             release.begin_window(self.window.start_ns);
         }
+        if let Some(mixed) = &mut self.mixed {
+            mixed.mix.seek(0);
+        }
         self.window.cpu_at_start = (self.cpu_time)();
         self.window.idle_spin_at_start_ns = self.backend.idle_spin_ns();
         self.window.open_at_start = self.open;
@@ -444,6 +472,7 @@ impl<B: Backend> Worker<B> {
     /// when it could go on.
     fn release_due(&mut self) -> bool {
         let Some(mut release) = self.release.take() else { return false };
+        let mut mixed = self.mixed.take();
         release.become_due(&mut self.recorder);
         let mut sends_left = release.sends_max();
         let mut could_go_on = false;
@@ -455,15 +484,24 @@ impl<B: Backend> Worker<B> {
             if could_go_on {
                 break;
             }
-            let started = conn.start_due(&mut ctx, allowed, |recorder| release.leave(recorder));
+            let (next, origin) = (release.next_index(), conn.origin());
+            let leave = |recorder: &mut Recorder| release.leave(recorder);
+            let started = match &mut mixed {
+                None => conn.start_due(&mut ctx, allowed, leave),
+                Some(mixed) => {
+                    mixed.mix.seek(next);
+                    conn.start_due_mixed(&mut ctx, &mut mixed.mix, allowed, leave)
+                }
+            };
             if started == 0 {
                 // The queue empties with the next turn, which must not wait for that.
                 self.make_ready(index);
                 break;
             }
             sends_left -= 1;
-            release.note(index, conn.room() > 0, false, self.woken_ns);
+            release.note(origin, index, conn.room() > 0, false, self.woken_ns);
         }
+        self.mixed = mixed;
         self.release = Some(release);
         could_go_on
     }
@@ -503,7 +541,9 @@ impl<B: Backend> Worker<B> {
         }
         if let Some(release) = &mut self.release {
             let conn = &self.conns[index as usize];
-            release.note(index, conn.room() > 0, conn.is_idle(), self.woken_ns);
+            release.note(conn.origin(), index, conn.room() > 0, conn.is_idle(), self.woken_ns);
+        } else if self.mixed.is_some() {
+            self.start_mixed(index);
         } else if now == Status::Open {
             self.start(index);
         }
@@ -519,11 +559,12 @@ impl<B: Backend> Worker<B> {
         self.open = self.open + is(now, Status::Open) - is(before, Status::Open);
         self.connecting =
             self.connecting + is(now, Status::Connecting) - is(before, Status::Connecting);
-        if before == Status::Connecting && self.tried[index as usize] < self.task.addresses {
+        let addresses = self.conns[index as usize].addresses();
+        if before == Status::Connecting && self.tried[index as usize] < addresses {
             // Opening is over for a connection when it is open or has met every address.
             let tried = &mut self.tried[index as usize];
-            *tried = if now == Status::Open { self.task.addresses } else { *tried + 1 };
-            self.untried -= u32::from(*tried == self.task.addresses);
+            *tried = if now == Status::Open { addresses } else { *tried + 1 };
+            self.untried -= u32::from(*tried == addresses);
         }
         if now == Status::Parting {
             self.partings.add(self.recorder.now_ns() + PARTING_NS, index);

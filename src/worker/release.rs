@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::delays::Delays;
 use super::places::Places;
+use crate::plan::Lane;
 use crate::record::{Lag, Recorder};
 use crate::schedule::{Arrivals, Cursor, Profile};
 
@@ -60,20 +61,45 @@ pub(super) struct Release {
     backlog: u64,
     /// Intended time of the request before the next one to leave.
     left_before_ns: Option<u64>,
-    /// Connections with nothing in flight, and others that could take more. The idle ones are asked
-    /// first: what is given to a busy one waits behind what it has.
-    idle: Places,
-    busy: Places,
-    /// Since when a connection has had room.
-    room_since_ns: u64,
+    /// The connections to each server.
+    seats: Vec<Seats>,
+    /// The server of the next request to leave.
+    origin: usize,
+    /// Which server each request is for, where there are several.
+    lane: Option<Arc<Lane>>,
     /// When the loop was not there.
     delays: Delays,
     /// Never sent, not stamped yet, and the end of their phase.
     unsent: (u64, u64),
 }
 
+/// The connections to one server that have room.
+#[derive(Debug)]
+struct Seats {
+    /// Connections with nothing in flight, and others that could take more. The idle ones are asked
+    /// first: what is given to a busy one waits behind what it has.
+    idle: Places,
+    busy: Places,
+    /// Since when a connection has had room.
+    room_since_ns: u64,
+}
+
+impl Seats {
+    fn new(connections: u32) -> Self {
+        let none = || Places::new(connections);
+        Self { idle: none(), busy: none(), room_since_ns: 0 }
+    }
+
+    #[inline]
+    fn room(&self) -> u32 {
+        self.idle.count() + self.busy.count()
+    }
+}
+
 impl Release {
-    pub(super) fn new(pace: Pace, connections: u32) -> Self {
+    pub(super) fn new(pace: Pace, connections: u32, lane: Option<&Arc<Lane>>) -> Self {
+        let lane = lane.filter(|lane| lane.has_origins()).cloned();
+        let origins = lane.as_ref().map_or(1, |lane| lane.targets().origins().len());
         // Until it has an origin, nothing of it is due.
         let first = pace.warmup.as_ref().unwrap_or(&pace.window).clone();
         Self {
@@ -83,9 +109,9 @@ impl Release {
             origin_ns: u64::MAX,
             backlog: 0,
             left_before_ns: None,
-            idle: Places::new(connections),
-            busy: Places::new(connections),
-            room_since_ns: 0,
+            seats: (0..origins).map(|_| Seats::new(connections)).collect(),
+            origin: lane.as_ref().map_or(0, |lane| lane.target(0).origin as usize),
+            lane,
             delays: Delays::new(),
             unsent: (0, 0),
         }
@@ -106,6 +132,21 @@ impl Release {
         self.origin_ns = origin_ns;
         self.left_before_ns = None;
         self.unsent = (0, 0);
+        self.look_ahead();
+    }
+
+    /// Finds the server of the next request to leave.
+    #[inline]
+    fn look_ahead(&mut self) {
+        if let Some(lane) = &self.lane {
+            let place = self.leaving.taken() % u64::from(lane.cycle());
+            self.origin = lane.target(place as u32).origin as usize;
+        }
+    }
+
+    /// Which of the worker's requests leaves next, counted from the schedule's first.
+    pub(super) fn next_index(&self) -> u64 {
+        self.leaving.taken()
     }
 
     /// Everything that was to leave has left or been given up.
@@ -124,23 +165,32 @@ impl Release {
         }
     }
 
-    /// Some connection could take a request.
+    /// Some connection could take the next request.
     pub(super) fn has_room(&self) -> bool {
         self.room() > 0
     }
 
     fn room(&self) -> u32 {
-        self.idle.count() + self.busy.count()
+        self.seats[self.origin].room()
     }
 
-    /// Notes whether the connection could take a request, as of `since_ns`, and whether it has any.
+    /// Notes whether a connection to a server could take a request, as of `since_ns`, and whether it
+    /// has any.
     #[inline]
-    pub(super) fn note(&mut self, index: u32, has_room: bool, is_idle: bool, since_ns: u64) {
-        if has_room && self.room() == 0 {
-            self.room_since_ns = since_ns;
+    pub(super) fn note(
+        &mut self,
+        origin: u32,
+        index: u32,
+        has_room: bool,
+        is_idle: bool,
+        since_ns: u64,
+    ) {
+        let seats = &mut self.seats[origin as usize];
+        if has_room && seats.room() == 0 {
+            seats.room_since_ns = since_ns;
         }
-        self.idle.set(index, has_room && is_idle);
-        self.busy.set(index, has_room && !is_idle);
+        seats.idle.set(index, has_room && is_idle);
+        seats.busy.set(index, has_room && !is_idle);
     }
 
     /// Counts what has become due by now, and sheds what can no longer start in time.
@@ -186,7 +236,8 @@ impl Release {
     /// Which connection takes the next requests, and how many: they are spread over all that have
     /// room before any takes a second one, in `sends_left` sends.
     pub(super) fn pick(&mut self, sends_left: u32) -> Option<(u32, u64)> {
-        let places = if self.idle.count() > 0 { &mut self.idle } else { &mut self.busy };
+        let Seats { idle, busy, .. } = &mut self.seats[self.origin];
+        let places = if idle.count() > 0 { idle } else { busy };
         let takers = u64::from(places.count().min(sends_left).max(1));
         places.next().map(|index| (index, self.backlog.div_ceil(takers)))
     }
@@ -206,13 +257,15 @@ impl Release {
         self.left_before_ns = Some(self.leaving_ns());
         self.leaving.advance();
         self.backlog -= 1;
+        self.look_ahead();
     }
 
     /// The lag of a request due at `intended_ns`, and whose it is: wring's while a connection had
     /// room, and before that while the loop was not there to see one.
     #[inline]
     fn lag(&self, intended_ns: u64, now_ns: u64, has_room: bool) -> Lag {
-        let room_since_ns = if has_room { self.room_since_ns.min(now_ns) } else { now_ns };
+        let since_ns = self.seats[self.origin].room_since_ns;
+        let room_since_ns = if has_room { since_ns.min(now_ns) } else { now_ns };
         let total_ns = now_ns.saturating_sub(intended_ns);
         let without_room_ns = room_since_ns.saturating_sub(intended_ns);
         let mut late_ns = total_ns - without_room_ns;

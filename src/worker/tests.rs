@@ -4,6 +4,7 @@
 mod blocks;
 mod catalogue;
 mod churn;
+mod mixed;
 mod paced;
 mod seeds;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use super::*;
 use crate::io::{CloseKind, Setup, Spin};
 use crate::outcome::{ConnectFailure, Failure};
-use crate::plan::{Prelude, Request};
+use crate::plan::{Prelude, Request, Targets, deal};
 use crate::record::interval_queue;
 use crate::result::{Identity, Second, check};
 use crate::sim::{Answer, Ending, Faults, Leftover, Listener, Model, Service, Sim, Step};
@@ -38,6 +39,8 @@ struct Run {
     close: CloseKind,
     prelude: Option<Prelude>,
     connect_pace: Option<ConnectPace>,
+    /// Fewer scratch buffers than the lane asks for.
+    scratch_max: Option<u16>,
 }
 
 impl Run {
@@ -58,6 +61,7 @@ impl Run {
             close: CloseKind::Reset,
             prelude: None,
             connect_pace: None,
+            scratch_max: None,
         }
     }
 
@@ -67,19 +71,28 @@ impl Run {
 
     /// The worker before its first turn, and the reader of its seconds.
     fn worker(&self) -> (Worker<Sim>, crate::record::IntervalReader) {
+        self.worker_on(None)
+    }
+
+    fn worker_on(&self, lane: Option<Arc<Lane>>) -> (Worker<Sim>, crate::record::IntervalReader) {
         let request = Request::new(self.method, "/", "h", &[], self.body.as_deref()).unwrap();
         let arena = request.arena(self.depth);
+        let (send_buffer_bytes, send_buffers) =
+            lane.as_ref().map_or((0, 0), |lane| lane.scratch(self.connections));
         let setup = Setup {
             slots: self.connections,
-            arena: Arc::clone(&arena.bytes),
+            arena: Arc::clone(lane.as_ref().map_or(&arena.bytes, |lane| &lane.arena)),
             addresses: vec![([127, 0, 0, 1], 80).into(); self.addresses as usize],
             sources: Vec::new(),
             tcp_congestion: None,
             recv_buffer_bytes: 4096,
             recv_buffers: 16,
             // Fewer than connections, so that some have to wait for one.
-            send_buffers: 2,
-            send_buffer_bytes: self.prelude.as_ref().map_or(0, Prelude::bytes_max),
+            send_buffers: self.scratch_max.unwrap_or_else(|| send_buffers.max(2)),
+            send_buffer_bytes: self
+                .prelude
+                .as_ref()
+                .map_or(send_buffer_bytes, |prelude| prelude.bytes_max().max(send_buffer_bytes)),
             spin: Spin::NEVER,
             keeps_deadline: false,
             linger_ns: 0,
@@ -101,8 +114,12 @@ impl Run {
                 requests_max: self.requests_max,
                 close: self.close,
                 prelude: self.prelude.clone(),
-                ..shape
+                ..match &lane {
+                    Some(lane) => shape.with_lane(lane),
+                    None => shape,
+                }
             },
+            lane: lane.clone(),
             seed: self.model.seed,
         };
         let (writer, reader) = interval_queue(3600 * SECOND);
@@ -111,11 +128,25 @@ impl Run {
             Some(_) => Recorder::paced(writer),
             None => Recorder::new(writer),
         };
+        let recorder = recorder.with_targets(lane.map_or(0, |lane| lane.targets().reported()));
         (Worker::new(sim, task, recorder, CpuTime::default), reader)
     }
 
     fn run(&self) -> (Outcome, Sim) {
-        let (worker, mut reader) = self.worker();
+        self.run_worker(self.worker())
+    }
+
+    /// The same with several targets.
+    fn mixed(&self, targets: &Arc<Targets>) -> (Outcome, Sim) {
+        let shares = deal(self.connections, self.requests, 1, &[], self.model.seed);
+        let mut lanes = targets.lanes(&shares, self.pace.is_some(), self.depth);
+        self.run_worker(self.worker_on(Some(Arc::new(lanes.remove(0)))))
+    }
+
+    fn run_worker(
+        &self,
+        (worker, mut reader): (Worker<Sim>, crate::record::IntervalReader),
+    ) -> (Outcome, Sim) {
         let control = Control::default();
         control.start_at(0);
         let (outcome, sim) = worker.run(&control);

@@ -8,6 +8,7 @@ use super::super::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use super::chunk::ChunkDecoder;
 use super::head::{self, Body, Head, Parsed};
 use super::memo::Memo;
+use super::methods::Methods;
 use super::scan::{HeadScan, Scan};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_SCRATCH_BYTES, INTERIM_MAX};
 
@@ -42,7 +43,10 @@ pub struct ClientCodec {
     state: State,
     depth: u32,
     outstanding: u32,
+    /// The oldest outstanding request is HEAD.
     head_request: bool,
+    /// Which of them are HEAD, where some are and some are not.
+    methods: Option<Box<Methods>>,
     /// A final head said that its answer is the last, or the connection is over.
     is_closing: bool,
     has_noted_unsolicited: bool,
@@ -61,6 +65,7 @@ impl ClientCodec {
             depth,
             outstanding: 0,
             head_request,
+            methods: None,
             is_closing: false,
             has_noted_unsolicited: false,
             status: 0,
@@ -70,15 +75,26 @@ impl ClientCodec {
         }
     }
 
+    /// A codec for at most `depth` outstanding requests of which some are HEAD: after each `submit`
+    /// `submitted` says which.
+    pub fn mixed(depth: u32) -> Self {
+        Self { methods: Some(Box::new(Methods::new(depth))), ..Self::new(depth, false) }
+    }
+
     /// A new TCP connection takes over. What was held is forgotten: see `abandon`.
     pub fn reset(&mut self) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
+        let mut methods = self.methods.take();
+        if let Some(methods) = &mut methods {
+            methods.clear();
+        }
         let new = Self {
             state: State::Head,
             depth: self.depth,
             outstanding: 0,
             head_request: self.head_request,
+            methods,
             is_closing: false,
             has_noted_unsolicited: false,
             status: 0,
@@ -98,6 +114,14 @@ impl ClientCodec {
     pub fn submit(&mut self, count: u32) {
         debug_assert!(count <= self.capacity());
         self.outstanding += count;
+    }
+
+    /// One of the requests just submitted, in their order, is HEAD or is not. For a mixed codec.
+    pub fn submitted(&mut self, head_request: bool) {
+        if let Some(methods) = &mut self.methods {
+            methods.push(head_request);
+            self.head_request = methods.oldest();
+        }
     }
 
     /// Requests submitted and not answered whole.
@@ -210,14 +234,14 @@ impl ClientCodec {
         if !self.scratch.is_empty() {
             return 0;
         }
-        let Some(run) = memo.run(bytes, self.head_request, self.outstanding) else { return 0 };
+        let alike = self.methods.as_ref().map_or(self.outstanding, |methods| methods.alike());
+        let Some(run) = memo.run(bytes, self.head_request, alike) else { return 0 };
         let count = run.count as usize;
         report(sink, ByteClass::Head, count * run.head_bytes);
         if run.body_bytes > 0 {
             report(sink, ByteClass::Body, count * run.body_bytes);
         }
-        self.outstanding -= run.count;
-        self.interim_count = 0;
+        self.answered(run.count);
         sink.answers(run.head.status, run.count);
         if run.head.flow == Flow::Close {
             self.close(0);
@@ -336,10 +360,20 @@ impl ClientCodec {
 
     /// The oldest outstanding request has its whole answer.
     fn complete(&mut self, sink: &mut impl Sink) {
-        self.outstanding -= 1;
-        self.interim_count = 0;
+        self.answered(1);
         self.state = if self.is_closing { State::Closed } else { State::Head };
         sink.answers(self.status, 1);
+    }
+
+    /// The oldest `count` outstanding requests are outstanding no more.
+    #[inline]
+    fn answered(&mut self, count: u32) {
+        self.outstanding -= count;
+        self.interim_count = 0;
+        if let Some(methods) = &mut self.methods {
+            methods.take(count);
+            self.head_request = methods.oldest();
+        }
     }
 
     fn receive_chunked(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, ProtoError> {

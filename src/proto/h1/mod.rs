@@ -9,7 +9,8 @@
 //! way it is split and whatever the memo holds.
 //!
 //! `scan` finds where a head ends, `head` says what it means, `fields` reads the three fields that
-//! decide it, `chunk` walks a chunked body, `codec` puts them together.
+//! decide it, `methods` knows which requests are HEAD, `chunk` walks a chunked body, `codec` puts them
+//! together.
 
 mod chunk;
 mod codec;
@@ -18,6 +19,7 @@ mod fields;
 pub mod fuzz;
 mod head;
 mod memo;
+mod methods;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -88,6 +88,7 @@ impl Drawn {
             opening_ns: self.opening_ns,
             connect_pace: None,
             shape,
+            lane: None,
             seed: share.seed,
         };
         let model = Model { seed: self.model.seed ^ u64::from(worker), ..self.model.clone() };
