@@ -384,7 +384,7 @@ impl Conn {
     }
 
     /// Queues the send of a batch.
-    #[inline]
+    #[inline(always)]
     fn hand_over<B: Backend>(
         &mut self,
         ctx: &mut Context<'_, B>,

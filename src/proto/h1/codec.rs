@@ -7,7 +7,7 @@
 use super::super::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use super::chunk::ChunkDecoder;
 use super::head::{self, Body, Head, Parsed};
-use super::memo::Memo;
+use super::memo::{Memo, Run};
 use super::methods::Methods;
 use super::scan::{HeadScan, Scan};
 use crate::limits::{HEAD_BYTES_MAX, HEAD_SCRATCH_BYTES, INTERIM_MAX};
@@ -234,14 +234,31 @@ impl ClientCodec {
         if !self.scratch.is_empty() {
             return 0;
         }
-        let alike = self.methods.as_ref().map_or(self.outstanding, |methods| methods.alike());
+        if self.methods.is_some() {
+            return self.receive_mixed_run(bytes, memo, sink);
+        }
+        let Some(run) = memo.run(bytes, self.head_request, self.outstanding) else { return 0 };
+        self.outstanding -= run.count;
+        self.interim_count = 0;
+        self.take_run(run, sink)
+    }
+
+    /// The same where only the oldest requests are known to be of one sort.
+    fn receive_mixed_run(&mut self, bytes: &[u8], memo: &Memo, sink: &mut impl Sink) -> usize {
+        let alike = self.methods.as_ref().map_or(0, |methods| methods.alike());
         let Some(run) = memo.run(bytes, self.head_request, alike) else { return 0 };
+        self.answered(run.count);
+        self.take_run(run, sink)
+    }
+
+    /// Reports answers that are outstanding no more. Returns the bytes they took.
+    #[inline]
+    fn take_run(&mut self, run: Run, sink: &mut impl Sink) -> usize {
         let count = run.count as usize;
         report(sink, ByteClass::Head, count * run.head_bytes);
         if run.body_bytes > 0 {
             report(sink, ByteClass::Body, count * run.body_bytes);
         }
-        self.answered(run.count);
         sink.answers(run.head.status, run.count);
         if run.head.flow == Flow::Close {
             self.close(0);
