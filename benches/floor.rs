@@ -167,6 +167,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
         connect_timeout_ns: PATIENCE_NS,
         interval_ns: 1_000_000_000,
         seed: 1,
+        tls: None,
         tcp_congestion: None,
         engine: EngineChoice::Auto,
         server: None,

@@ -21,11 +21,12 @@
 //! | 1 | `hist` | latency histogram, merge, quantiles, overflow count | units, limits |
 //! | 1 | `proto` | HTTP codecs: bytes to events | limits |
 //! | 1 | `schedule` | intended send times: constant, Poisson, stages | units, rng |
+//! | 1 | `tls` | ciphertext to plaintext and back | outcome, limits |
 //! | 1 | `io` | vocabulary of effects: operations, completions, the `Backend` trait | units, limits |
-//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto |
+//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto, tls |
 //! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist |
 //! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, record, plan |
-//! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, plan, record |
+//! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, tls, plan, record |
 //! | 4 | `worker` | the turn loop, timeouts, phases, snapshots | L0, io, schedule, conn, plan, record |
 //! | 4 | `sys` | affinity, topology, clock, sockets, names, limits, signals, errors, /proc (**unsafe**) | io, units, limits |
 //! | 5 | `uring` | the backend on io_uring (**unsafe**) | io, sys, units, limits |
@@ -82,6 +83,7 @@ pub mod schedule;
 pub mod sim;
 pub mod sys;
 pub mod target;
+pub mod tls;
 pub mod units;
 pub mod uring;
 pub mod worker;

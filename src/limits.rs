@@ -74,6 +74,17 @@ pub const UNCONFIRMED_SEND_BYTES_MAX: usize = 44 * 1024;
 pub const PRELUDE_BUFFERS: u16 = 128;
 /// Most addresses of this machine that connections come from.
 pub const SOURCES_MAX: usize = 65_536;
+/// Bytes of one receive buffer over TLS: several of the longest records, so that few come in pieces.
+pub const TLS_RECV_BUFFER_BYTES: usize = 64 * 1024;
+/// Bytes one connection holds of a record, or of a handshake message, that came in pieces, at most.
+pub const TLS_HELD_BYTES_MAX: usize = 96 * 1024;
+/// Bytes of one scratch buffer for encrypted sends, at least and at most; what is longer is sent in
+/// pieces.
+pub const TLS_SEND_BUFFER_BYTES_MIN: usize = 4 * 1024;
+/// See above.
+pub const TLS_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of all scratch buffers of one worker, at most.
+pub const TLS_SEND_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Seconds of timeline kept; beyond it neighbours are merged.
 pub const TIMELINE_MAX: usize = 4096;

@@ -36,6 +36,8 @@ pub enum Failure {
     CutOff,
     /// Sent on an idle kept connection that the peer was already closing.
     Stale,
+    /// A broken TLS record, or an alert, after the handshake.
+    Tls,
 }
 
 impl Cause for Failure {
@@ -49,6 +51,7 @@ impl Cause for Failure {
         Self::Timeout,
         Self::CutOff,
         Self::Stale,
+        Self::Tls,
     ];
 
     fn index(self) -> usize {
@@ -66,6 +69,7 @@ impl Cause for Failure {
             Self::Timeout => "timeout",
             Self::CutOff => "cut_off",
             Self::Stale => "stale",
+            Self::Tls => "tls",
         }
     }
 }
@@ -82,6 +86,8 @@ pub enum ConnectFailure {
     Unreachable,
     /// The peer reset the attempt.
     Reset,
+    /// The TLS handshake failed.
+    Tls,
     /// Something on this machine: descriptors or memory ran out, or it forbids the attempt.
     Local,
     /// No local port is free for the address.
@@ -98,6 +104,7 @@ impl Cause for ConnectFailure {
         Self::Timeout,
         Self::Unreachable,
         Self::Reset,
+        Self::Tls,
         Self::Local,
         Self::Ports,
         Self::Busy,
@@ -114,10 +121,75 @@ impl Cause for ConnectFailure {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Reset => "reset",
+            Self::Tls => "tls",
             Self::Local => "local",
             Self::Ports => "ports",
             Self::Busy => "busy",
             Self::Proxy => "proxy",
+        }
+    }
+}
+
+/// What was wrong with TLS, in the handshake or after it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum TlsFault {
+    /// The certificate has expired.
+    Expired,
+    /// The certificate is not yet valid.
+    NotYetValid,
+    /// The certificate is for another name.
+    WrongName,
+    /// Nobody who is trusted issued the certificate.
+    UnknownIssuer,
+    /// The certificate, or a signature, is not acceptable for another reason.
+    BadCertificate,
+    /// The peer sent an alert.
+    Alert,
+    /// No version, cipher or group that both sides have.
+    NothingInCommon,
+    /// No application protocol that both sides speak.
+    Alpn,
+    /// The peer does not speak TLS.
+    NotTls,
+    /// The peer closed during the handshake.
+    Closed,
+    /// The peer broke TLS's rules, or a record was changed on its way.
+    Protocol,
+}
+
+impl Cause for TlsFault {
+    const ALL: &'static [Self] = &[
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongName,
+        Self::UnknownIssuer,
+        Self::BadCertificate,
+        Self::Alert,
+        Self::NothingInCommon,
+        Self::Alpn,
+        Self::NotTls,
+        Self::Closed,
+        Self::Protocol,
+    ];
+
+    fn index(self) -> usize {
+        self as usize
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::WrongName => "wrong_name",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::BadCertificate => "bad_certificate",
+            Self::Alert => "alert",
+            Self::NothingInCommon => "nothing_in_common",
+            Self::Alpn => "alpn",
+            Self::NotTls => "not_tls",
+            Self::Closed => "closed",
+            Self::Protocol => "protocol",
         }
     }
 }
@@ -171,6 +243,8 @@ impl<C: Cause> CauseCounts<C> {
 pub type FailureCounts = CauseCounts<Failure>;
 /// Counts of failed connection attempts by cause.
 pub type ConnectFailureCounts = CauseCounts<ConnectFailure>;
+/// Counts of what was wrong with TLS by cause.
+pub type TlsFaultCounts = CauseCounts<TlsFault>;
 
 #[cfg(test)]
 mod tests {
@@ -186,6 +260,7 @@ mod tests {
     fn every_cause_stands_at_its_own_index() {
         check_indexes::<Failure>();
         check_indexes::<ConnectFailure>();
+        check_indexes::<TlsFault>();
     }
 
     #[test]

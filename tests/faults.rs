@@ -248,6 +248,7 @@ fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
         connect_timeout_ns: 60_000_000_000,
         interval_ns: 1_000_000_000,
         seed: 1,
+        tls: None,
         tcp_congestion: None,
         engine: EngineChoice::Auto,
         server: None,

@@ -58,6 +58,7 @@ fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice)
         // Several intervals end while the window is watched.
         interval_ns: 100 * MS,
         seed: 1,
+        tls: None,
         tcp_congestion: None,
         engine,
         server: None,

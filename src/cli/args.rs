@@ -4,6 +4,7 @@
 mod connections;
 pub mod server;
 mod targets;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -19,12 +20,13 @@ use crate::units::{
 };
 
 pub use connections::{CloseChoice, ConnectionArgs, ProxyProtocolChoice};
+pub use tls::{TlsArgs, TlsVersion};
 
 const EXAMPLES: &str = "\
 Examples (wring --help lists every flag):
   wring http://localhost:8080/               64 connections for 10 seconds
   wring -R 20k -d 30s -L http://host/path    20,000 a second, whatever happens
-  wring -p 16 -n 1M http://host/             pipelined, exactly a million
+  wring -p 16 -n 1M -k https://host/         exactly a million, not verified
   wring -X PUT -H 'Type: a' -b @body.json --json http://host/item";
 
 /// The whole command line.
@@ -177,6 +179,9 @@ pub struct RunArgs {
     /// How connections are made, and when they end.
     #[command(flatten)]
     pub network: ConnectionArgs,
+    /// Whom to believe over https, and what to offer.
+    #[command(flatten)]
+    pub tls: TlsArgs,
 
     /// Print the latency distribution
     #[arg(short = 'L', long, help_heading = "Output")]

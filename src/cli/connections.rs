@@ -72,6 +72,13 @@ struct Proxy {
     tunnels: bool,
 }
 
+impl Proxy {
+    /// What is encrypted goes through a tunnel in any case: the proxy could not read it.
+    fn tunnels_to(&self, target: &url::Target) -> bool {
+        self.tunnels || target.is_encrypted
+    }
+}
+
 /// Checks the flags on connections, by themselves and against each other.
 pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
     let typed = &args.network;
@@ -351,21 +358,23 @@ impl Route {
     /// whole URL (RFC 9112 section 3.2.2).
     pub(super) fn request_target(&self, target: &url::Target) -> String {
         match &self.proxy {
-            Some(proxy) if !proxy.tunnels => format!("http://{}{}", target.host_field, target.path),
+            Some(proxy) if !proxy.tunnels_to(target) => {
+                format!("http://{}{}", target.host_field, target.path)
+            }
             _ => target.path.clone(),
         }
     }
 
     /// Adds the fields that the flags ask for behind the user's own.
-    pub(super) fn add_headers(&self, headers: &mut Vec<Header>) {
+    pub(super) fn add_headers(&self, target: &url::Target, headers: &mut Vec<Header>) {
         let mut add = |name: &str, value: &str| {
             headers.push(Header { name: name.to_owned(), value: value.as_bytes().to_vec() });
         };
         if let Some(authorization) = &self.authorization {
             add("Authorization", authorization);
         }
-        if let Some(Proxy { authorization: Some(authorization), tunnels: false, .. }) = &self.proxy
-        {
+        let passes_on = self.proxy.as_ref().filter(|proxy| !proxy.tunnels_to(target));
+        if let Some(authorization) = passes_on.and_then(|proxy| proxy.authorization.as_ref()) {
             add("Proxy-Authorization", authorization);
         }
         if self.says_close {
@@ -477,7 +486,7 @@ impl Route {
 
     /// How connections are made and given up, once it is known where they go.
     pub(super) fn network(&self, target: &url::Target, addresses: &[Address]) -> Network {
-        let tunnel = self.proxy.as_ref().filter(|proxy| proxy.tunnels);
+        let tunnel = self.proxy.as_ref().filter(|proxy| proxy.tunnels_to(target));
         let prelude = match (self.proxy_version, tunnel) {
             (Some(version), _) => {
                 Some(Prelude::ProxyHeader { version, addresses: Arc::from(addresses) })

@@ -125,6 +125,19 @@ fn checked(flag: &str, shown: &str, read: io::Result<Vec<u8>>) -> Result<Vec<u8>
     Ok(bytes)
 }
 
+/// The whole of a file of at most `bytes_max` bytes; the error is in words without its number.
+pub fn read_limited(path: &Path, bytes_max: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut bytes))
+        .map_err(|error| cause(&error))?;
+    if bytes.len() as u64 > bytes_max {
+        let most = crate::units::format_bytes(bytes_max);
+        return Err(format!("it is larger than {most}"));
+    }
+    Ok(bytes)
+}
+
 /// Everything, or one byte more than allowed: an endless pipe must not fill the memory.
 fn read_bounded(source: impl Read) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();

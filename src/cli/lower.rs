@@ -8,7 +8,7 @@ use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::connections;
 use super::error::CliError;
 use super::files::ReportFile;
-use super::{pacing, redact, server, targets};
+use super::{pacing, redact, server, targets, tls};
 use crate::plan::{self, EngineChoice, Pacing, Plan, Provenance, StopAfter};
 use crate::sys;
 use crate::target;
@@ -127,6 +127,7 @@ pub fn run_all(
             .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
     })?;
     let server = server::lower(&args.server)?;
+    let tls = tls::lower(&args.tls, wanted.is_encrypted(), &wanted.list[0].split.host)?;
     let output = output(args)?;
     let (first, request) = (wanted.list[0].split.clone(), wanted.list[0].request.clone());
     let shown = wanted.shown.clone();
@@ -149,6 +150,7 @@ pub fn run_all(
         interval_ns: args.interval,
         seed: args.seed,
         pacing,
+        tls,
         tcp_congestion: args.tcp_congestion.clone(),
         engine: match args.engine {
             Engine::Auto => EngineChoice::Auto,

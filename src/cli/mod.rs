@@ -22,6 +22,7 @@ mod selftest;
 mod server;
 mod source_ip;
 mod targets;
+mod tls;
 pub mod url;
 pub mod urls;
 pub mod wrk;

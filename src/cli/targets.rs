@@ -43,6 +43,11 @@ impl AllWanted {
         self.servers.len() as u32
     }
 
+    /// Requests go over TLS, all of them.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.list[0].split.is_encrypted
+    }
+
     /// Resolves every server with `resolve`, and gives what the plan holds: the addresses of all of
     /// them, and the targets unless there is nothing but one request.
     pub(super) fn resolve(
@@ -55,7 +60,7 @@ impl AllWanted {
             let split = &self.list[at].split;
             let found = resolve(split)?;
             origins.push(Origin {
-                name: format!("http://{}", split.host_field),
+                name: format!("{}://{}", split.scheme(), split.host_field),
                 address_first: addresses.len() as u32,
                 addresses: found.len() as u32,
             });
@@ -136,6 +141,14 @@ pub(super) fn wanted(
     }
     if servers.len() > 1 {
         route.check_servers()?;
+        if list.iter().any(|wanted| wanted.split.is_encrypted) {
+            return Err(CliError::usage("https:// is possible for one server, not for several")
+                .hint("give URLs with the same host and port, all of them https://"));
+        }
+    }
+    let is_encrypted = list[0].split.is_encrypted;
+    if list.iter().any(|wanted| wanted.split.is_encrypted != is_encrypted) {
+        return Err(CliError::usage("http:// and https:// cannot be mixed in one run"));
     }
     if list.len() > limits::TARGETS_REPORTED_MAX {
         notes.push(format!(
@@ -271,7 +284,7 @@ fn request(
         let value = content_type.as_bytes().to_vec();
         headers.push(Header { name: "Content-Type".to_owned(), value });
     }
-    route.add_headers(&mut headers);
+    route.add_headers(target, &mut headers);
     let line_target = route.request_target(target);
     let is_unknown = |bytes: &[u8]| Text::typed(bytes).has_unknown();
     let has_unknown = is_unknown(target.path.as_bytes())

@@ -312,7 +312,7 @@ fn without_a_url_and_with_unknown_words_there_is_a_suggestion() {
         (&["run", "word"], "http://word"),
         (&["selftset"], "wring selftest"),
         (&["localhost:80"], "http://localhost:80"),
-        (&["https://h/"], "not supported yet"),
+        (&["--sni", "x", "http://h/"], "--sni is about TLS"),
         (&["http://h:0/"], "port '0'"),
         (&["http://u:secret@h/"], "Authorization"),
         (&["selftest", "http://h/"], "http://h/"),
@@ -648,7 +648,7 @@ fn short_help_fits_a_screen_with_four_examples_and_long_help_has_headings() {
     }
     assert!(printed(&["serve", "-h"]).contains("--count-on-exit"));
     let long = printed(&["--help"]);
-    for heading in ["Load:", "Schedule:", "Request:", "Output:", "Machine:"] {
+    for heading in ["Load:", "Schedule:", "Request:", "TLS:", "Output:", "Machine:"] {
         assert!(long.contains(heading), "{heading}");
     }
     for command in args::definition().get_subcommands() {
@@ -661,7 +661,8 @@ fn short_help_fits_a_screen_with_four_examples_and_long_help_has_headings() {
 fn completions_and_the_manual_know_every_flag() {
     for shell in ["bash", "zsh", "fish"] {
         let script = printed(&["completions", shell]);
-        for flag in ["connections", "close-after", "tcp-congestion", "stages", "no-spin"] {
+        for flag in ["connections", "close-after", "tcp-congestion", "stages", "no-spin", "cacert"]
+        {
             assert!(script.contains(flag), "{shell} {flag}");
         }
     }

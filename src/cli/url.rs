@@ -11,7 +11,9 @@ use super::redact;
 pub struct Target {
     /// Host name or literal address, without brackets, with its scope if it has one.
     pub host: String,
-    /// The port, 80 unless given.
+    /// `https`: requests go over TLS.
+    pub is_encrypted: bool,
+    /// The port; unless given, 80, or 443 for `https`.
     pub port: u16,
     /// The port as typed, or the scheme that stands for it: what a resolver calls the service.
     pub service: String,
@@ -19,6 +21,13 @@ pub struct Target {
     pub host_field: String,
     /// Path and query as typed; `/` when there is no path.
     pub path: String,
+}
+
+impl Target {
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.is_encrypted { "https" } else { "http" }
+    }
 }
 
 /// Splits `typed`, or says what is wrong with it.
@@ -33,7 +42,8 @@ pub fn split(typed: &str) -> Result<Target, CliError> {
         let message = format!("URL '{shown}' holds a blank; write it as %20");
         return Err(CliError::usage(message));
     }
-    let rest = without_scheme(typed, &shown.to_string())?;
+    let (is_encrypted, rest) = without_scheme(typed, &shown.to_string())?;
+    let (scheme, default_port) = if is_encrypted { ("https", 443) } else { ("http", 80) };
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     if authority.contains('@') {
@@ -44,14 +54,15 @@ pub fn split(typed: &str) -> Result<Target, CliError> {
     let (host_typed, port_typed) = split_port(authority)
         .ok_or_else(|| CliError::usage(format!("URL '{shown}' has a broken [address]")))?;
     if host_typed.is_empty() {
-        return Err(CliError::usage(format!("URL '{shown}' has no host; write http://host/")));
+        let message = format!("URL '{shown}' has no host; write {scheme}://host/");
+        return Err(CliError::usage(message));
     }
     let host = check_host(host_typed).ok_or_else(|| {
         let host = host_typed.escape_debug();
         CliError::usage(format!("'{host}' in URL '{shown}' is neither a host name nor an address"))
     })?;
     let port = match port_typed {
-        None | Some("") => 80,
+        None | Some("") => default_port,
         Some(digits) => check_port(digits).ok_or_else(|| {
             let digits = digits.escape_debug();
             CliError::usage(format!("port '{digits}' in URL '{shown}' is not 1 to 65535"))
@@ -66,20 +77,18 @@ pub fn split(typed: &str) -> Result<Target, CliError> {
     if let Some(digits) = port_typed {
         host_field = format!("{host_field}:{digits}");
     }
-    let service = port_typed.unwrap_or("http").to_owned();
+    let service = port_typed.unwrap_or(scheme).to_owned();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    Ok(Target { host, port, service, host_field, path })
+    Ok(Target { host, is_encrypted, port, service, host_field, path })
 }
 
-fn without_scheme<'t>(typed: &'t str, shown: &str) -> Result<&'t str, CliError> {
+/// Whether it is `https`, and what follows the scheme.
+fn without_scheme<'t>(typed: &'t str, shown: &str) -> Result<(bool, &'t str), CliError> {
     match typed.split_once("://") {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("https") => {
-            Err(CliError::usage(format!("URL '{shown}': https:// is not supported yet; it comes"))
-                .hint("measure the plain port of the same server with http://"))
-        }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((false, rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok((true, rest)),
         Some((scheme, _)) => Err(CliError::usage(format!(
-            "URL '{shown}' has the scheme '{}'; only http:// is supported",
+            "URL '{shown}' has the scheme '{}'; http:// and https:// are supported",
             scheme.escape_debug()
         ))),
         None => Err(bare_word(typed, shown)),
@@ -191,6 +200,8 @@ mod tests {
             ("http://h:00080/", "h", 80, "h:00080", "/"),
             ("http://127.0.0.1:1/a//b/../c", "127.0.0.1", 1, "127.0.0.1:1", "/a//b/../c"),
             ("http://[::1]/", "::1", 80, "[::1]", "/"),
+            ("https://h/x", "h", 443, "h", "/x"),
+            ("HTTPS://h:80", "h", 80, "h:80", "/"),
             ("http://[::1]:81/x", "::1", 81, "[::1]:81", "/x"),
             ("http://[fe80::1%eth0]:81/", "fe80::1%eth0", 81, "[fe80::1]:81", "/"),
             ("http://[fe80::1%25eth0]/", "fe80::1%eth0", 80, "[fe80::1]", "/"),
@@ -208,7 +219,7 @@ mod tests {
     fn a_wrong_url_is_named_with_what_would_be_right() {
         for (typed, words) in [
             ("", "empty"),
-            ("https://h/", "https:// is not supported yet; it comes"),
+            ("https:///", "write https://host/"),
             ("ftp://h/", "'ftp'"),
             ("://h", "scheme ''"),
             ("http://", "no host"),

@@ -196,16 +196,16 @@ impl Persona {
         if threads == 0 || duration_ns == 0 {
             return Err(Stop::Usage);
         }
-        if let Err(error) = super::url::split(&url) {
-            let https = error.message.contains("https://");
-            let reason = if https { " (https:// is not supported yet)" } else { "" };
+        let Ok(target) = super::url::split(&url) else {
             let url = super::redact::text(&url);
-            return Err(Stop::Said(format!("invalid URL: {url}{reason}")));
-        }
+            return Err(Stop::Said(format!("invalid URL: {url}")));
+        };
         if connections < threads {
             return Err(Stop::Said("number of connections must be >= threads".to_owned()));
         }
         let mut args = defaults();
+        // The tool verifies nobody.
+        args.tls.insecure = target.is_encrypted;
         if self.paced {
             let rate = typed.rate.filter(|rate| parse_count(rate).is_ok_and(|count| count > 0));
             let missing = "Throughput MUST be specified with the --rate or -R option";

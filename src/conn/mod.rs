@@ -10,6 +10,8 @@
 //!   +-------------------+-----------------+----------------+-----------------------------------+
 //! ```
 //!
+//! Over TLS a connected socket is Handshaking before it is Open; to others that is still connecting.
+//!
 //! The idea: whatever must be pushed is a wish that `pump` fulfils when the queue has room, so a full
 //! queue delays but never loses. A request's ending is decided here and nowhere else:
 //! the oldest outstanding request takes the cause, those behind it are cut off.
@@ -18,6 +20,7 @@ mod inflight;
 mod mix;
 mod prelude;
 mod receive;
+mod tls;
 
 use crate::io::{
     Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, QueueFull, SendLease, Slot, Token,
@@ -35,6 +38,9 @@ pub use mix::Mix;
 use inflight::{Inflight, Run};
 use prelude::Step;
 use receive::{AnswerSink, Recv};
+use tls::Tls;
+
+pub use tls::TlsShape;
 
 /// Longest pause between two attempts of one connection, in nanoseconds.
 const BACKOFF_NS_MAX: u64 = 1_000_000_000;
@@ -77,6 +83,8 @@ pub struct Shape {
     pub requests_max: u64,
     /// How a connection is closed that has carried them.
     pub close: CloseKind,
+    /// What TLS needs; `None` sends as it is.
+    pub tls: Option<TlsShape>,
 }
 
 /// What one small segment is charged to a socket's send buffer, whatever it carries.
@@ -110,6 +118,7 @@ impl Shape {
             prelude: None,
             requests_max: u64::MAX,
             close: CloseKind::Reset,
+            tls: None,
         }
     }
 
@@ -127,6 +136,12 @@ impl Shape {
             head_request: targets.list().iter().all(|target| target.request.head_request()),
             ..self
         }
+    }
+
+    /// The same over TLS: every send leaves a scratch buffer, so every one is confirmed.
+    #[must_use]
+    pub fn over_tls(self, tls: TlsShape) -> Self {
+        Self { confirm: Confirm::Always, tls: Some(tls), ..self }
     }
 }
 
@@ -163,6 +178,8 @@ enum State {
     Connecting { since_ns: u64 },
     /// The same, connected; what comes first is on its way.
     Prelude { since_ns: u64, step: Step },
+    /// The socket is connected, and TLS is being agreed on; the attempt is under way since the time.
+    Handshaking { since_ns: u64 },
     /// Requests may be sent.
     Open,
     /// The peer announced that it closes; waiting for that until the time.
@@ -191,6 +208,15 @@ pub enum Pumped {
     QueueFull,
 }
 
+/// Something to push before anything else.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Wish {
+    /// The close of the socket before.
+    Close(CloseKind),
+    /// Records that TLS has ready.
+    Records,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Conn {
@@ -209,8 +235,10 @@ pub struct Conn {
     /// Bodies have been large lately: heads are received alone, bodies discarded.
     large: bool,
     small_in_a_row: u8,
-    /// A close that could not be pushed yet.
-    close_wish: Option<CloseKind>,
+    /// What could not be pushed yet.
+    wish: Option<Wish>,
+    /// Its TLS, if the plan has any.
+    tls: Option<Box<Tls>>,
     /// A confirmed send is under way.
     sending: bool,
     /// The peer no longer takes bytes; what it still says is awaited.
@@ -248,7 +276,8 @@ impl Conn {
             recv: Recv::None,
             large: false,
             small_in_a_row: 0,
-            close_wish: None,
+            wish: None,
+            tls: shape.tls.as_ref().map(|_| Box::default()),
             sending: false,
             send_broken: false,
             left: 0,
@@ -265,7 +294,9 @@ impl Conn {
     pub fn status(&self) -> Status {
         match self.state {
             State::Down { .. } => Status::Down,
-            State::Connecting { .. } | State::Prelude { .. } => Status::Connecting,
+            State::Connecting { .. } | State::Prelude { .. } | State::Handshaking { .. } => {
+                Status::Connecting
+            }
             State::Open => Status::Open,
             State::Parting { .. } => Status::Parting,
         }
@@ -390,6 +421,9 @@ impl Conn {
         ctx: &mut Context<'_, B>,
         bytes: Bytes,
     ) -> Result<(), QueueFull> {
+        if self.tls.is_some() {
+            return self.hand_over_encrypted(ctx, bytes);
+        }
         let slot = Slot(self.index);
         let (op, confirm) = match bytes {
             Bytes::Arena { start, len } => {
@@ -406,18 +440,30 @@ impl Conn {
     /// Pushes whatever is wished for: a close, the next receive.
     #[inline]
     pub fn pump<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> Pumped {
-        if let Some(kind) = self.close_wish {
-            // The generation has moved on already; a close carries no token that matters.
-            let op = Op::Close { slot: Slot(self.index), kind };
-            if ctx.backend.push(op, self.token(OpKind::Recv)).is_err() {
-                return Pumped::QueueFull;
-            }
-            self.close_wish = None;
+        if let Some(wish) = self.wish
+            && self.fulfil(wish, ctx) == Pumped::QueueFull
+        {
+            return Pumped::QueueFull;
         }
         match self.state {
-            State::Open | State::Parting { .. } => self.pump_recv(ctx),
+            State::Open | State::Parting { .. } | State::Handshaking { .. } => self.pump_recv(ctx),
             State::Prelude { .. } => self.pump_prelude(ctx),
             State::Down { .. } | State::Connecting { .. } => Pumped::Done,
+        }
+    }
+
+    fn fulfil<B: Backend>(&mut self, wish: Wish, ctx: &mut Context<'_, B>) -> Pumped {
+        match wish {
+            Wish::Close(kind) => {
+                // The generation has moved on already; a close carries no token that matters.
+                let op = Op::Close { slot: Slot(self.index), kind };
+                if ctx.backend.push(op, self.token(OpKind::Recv)).is_err() {
+                    return Pumped::QueueFull;
+                }
+                self.wish = None;
+                Pumped::Done
+            }
+            Wish::Records => self.pump_records(ctx),
         }
     }
 
@@ -426,11 +472,11 @@ impl Conn {
     pub fn has_wishes(&self) -> bool {
         let recv_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
         let is_wishing = match self.state {
-            State::Open | State::Parting { .. } => recv_wish,
+            State::Open | State::Parting { .. } | State::Handshaking { .. } => recv_wish,
             State::Prelude { step, .. } => step.is_wish(),
             State::Down { .. } | State::Connecting { .. } => false,
         };
-        self.close_wish.is_some() || is_wishing
+        self.wish.is_some() || is_wishing
     }
 
     /// Handles a completion of this connection. Those of earlier generations are let go.
@@ -465,7 +511,9 @@ impl Conn {
                     self.end(Ending::Errored, CloseKind::Reset, ctx);
                 }
             }
-            State::Connecting { since_ns } | State::Prelude { since_ns, .. } => {
+            State::Connecting { since_ns }
+            | State::Prelude { since_ns, .. }
+            | State::Handshaking { since_ns } => {
                 if now_ns >= since_ns + ctx.shape.connect_timeout_ns {
                     self.attempt_failed(ConnectFailure::Timeout, ctx);
                 }
@@ -491,7 +539,7 @@ impl Conn {
                 self.credit(ctx.recorder);
                 ctx.recorder.connections_mut().open_end += 1;
             }
-            State::Connecting { .. } | State::Prelude { .. } => {
+            State::Connecting { .. } | State::Prelude { .. } | State::Handshaking { .. } => {
                 ctx.recorder.connections_mut().connecting_end += 1;
             }
             State::Down { .. } => return,
@@ -542,13 +590,6 @@ impl Conn {
 
     /// Whatever the connection carries from here on goes to the target and nobody before it.
     fn ready<B: Backend>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
-        self.opened(since_ns, ctx);
-    }
-
-    /// Requests may be sent.
-    fn opened<B: Backend>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
-        ctx.recorder.established(since_ns, self.address_index);
-        self.state = State::Open;
         self.codec.reset();
         self.recv = Recv::None;
         self.sending = false;
@@ -558,7 +599,18 @@ impl Conn {
         self.credited = 0;
         self.last_answer_ns = 0;
         self.connect_ns = ctx.recorder.now_ns().saturating_sub(since_ns);
-        self.pump(ctx);
+        if self.tls.is_some() {
+            self.begin_handshake(since_ns, ctx);
+        } else {
+            self.opened(since_ns, ctx);
+            self.pump(ctx);
+        }
+    }
+
+    /// Requests may be sent. Without its TLS, the attempt began at `since_ns`.
+    fn opened<B>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
+        ctx.recorder.established(since_ns, self.address_index);
+        self.state = State::Open;
     }
 
     fn attempt_failed<B: Backend>(&mut self, cause: ConnectFailure, ctx: &mut Context<'_, B>) {
@@ -578,10 +630,14 @@ impl Conn {
     fn sent<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
         self.sending = false;
         match result {
-            Ok(_) | Err(IoError::Cancelled) => {}
+            Ok(_) | Err(IoError::Cancelled) if self.tls.is_none() => {}
+            Ok(_) | Err(IoError::Cancelled) => self.records_left(ctx),
             // The peer is gone, but what it said before may still be on its way to us: the receive
             // ends by itself, and it knows better what became of the requests.
             Err(IoError::Reset | IoError::BrokenPipe) => self.send_broken = true,
+            Err(_) if matches!(self.state, State::Handshaking { .. }) => {
+                self.attempt_failed(ConnectFailure::Local, ctx);
+            }
             Err(_) => {
                 self.fail(Failure::Send, ctx);
                 self.end(Ending::Errored, CloseKind::Reset, ctx);
@@ -616,6 +672,12 @@ impl Conn {
 
     /// The peer closed in order.
     fn ended_by_peer<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        self.nothing_more_comes(ctx);
+        self.end(Ending::ClosedByPeer, CloseKind::Orderly, ctx);
+    }
+
+    /// Ends what is in flight when the stream of answers ended in order.
+    fn nothing_more_comes<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         let answers_before = self.answers;
         let end = {
             let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
@@ -639,7 +701,6 @@ impl Conn {
             };
             self.fail(cause, ctx);
         }
-        self.end(Ending::ClosedByPeer, CloseKind::Orderly, ctx);
     }
 
     /// The last answer this connection can carry was delivered.
@@ -693,10 +754,13 @@ impl Conn {
     }
 
     fn leave<B: Backend>(&mut self, kind: CloseKind, retry_ns: u64, ctx: &mut Context<'_, B>) {
+        if self.tls.is_some() {
+            self.leave_tls(kind, ctx);
+        }
         self.generation = self.generation.wrapping_add(1);
         self.state = State::Down { retry_ns };
         self.recv = Recv::None;
-        self.close_wish = Some(kind);
+        self.wish = Some(Wish::Close(kind));
         self.pump(ctx);
     }
 

@@ -69,11 +69,17 @@ impl Conn {
         if !completion.more {
             self.recv = Recv::None;
         }
+        if self.tls.is_some() {
+            return self.received_records(completion.result, completion.lease, ctx);
+        }
         match completion.result {
             Ok(0) => self.ended_by_peer(ctx),
             Ok(_) => {
                 if let Some(lease) = completion.lease {
                     let outcome = self.take_in(ctx.backend.bytes(&lease), ctx.recorder, ctx.memo);
+                    if outcome.is_err() {
+                        note_tls(ctx.backend.bytes(&lease), ctx.recorder);
+                    }
                     ctx.backend.recycle(lease);
                     match outcome {
                         Ok(Flow::Keep) if self.has_served() => return self.retire(ctx),
@@ -147,12 +153,12 @@ impl Conn {
 
     /// It has carried all the requests that it may, and all are answered.
     #[inline]
-    fn has_served(&self) -> bool {
+    pub(super) fn has_served(&self) -> bool {
         self.left == 0 && self.inflight.oldest().is_none()
     }
 
     /// Closes a connection that has served. Nothing is cut off by that, and a new one follows at once.
-    fn retire<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+    pub(super) fn retire<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         self.end(Ending::ClosedByUs, ctx.shape.close, ctx);
     }
 
@@ -171,6 +177,14 @@ impl Conn {
     }
 }
 
+/// An answer to a plain request that begins as a TLS alert or handshake does: the port is HTTPS.
+#[cold]
+fn note_tls(bytes: &[u8], recorder: &mut Recorder) {
+    if matches!(bytes, [21 | 22, 3, 0..=4, ..]) {
+        recorder.notices_mut().tls_on_plain += 1;
+    }
+}
+
 /// Takes the codec's findings to the in-flight queue and the recorder.
 pub(super) struct AnswerSink<'a> {
     inflight: &'a mut Inflight,
@@ -182,6 +196,11 @@ pub(super) struct AnswerSink<'a> {
 impl<'a> AnswerSink<'a> {
     pub(super) fn new(inflight: &'a mut Inflight, recorder: &'a mut Recorder) -> Self {
         Self { inflight, recorder, answers: 0 }
+    }
+
+    /// So many of the bytes counted as TLS's turned out to be plaintext, which the codec classifies.
+    pub(super) fn plaintext(&mut self, count: u64) {
+        self.recorder.bytes_mut().tls -= count;
     }
 }
 

@@ -122,6 +122,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
     let request = Request::new("GET", "/", &address.to_string(), &[], None)
         .map_err(|error| error.to_string())?;
     let plan = Plan {
+        tls: None,
         request,
         targets: None,
         addresses: vec![address.into()],

@@ -471,6 +471,10 @@ impl Backend for Epoll {
         &self.recv_buffers.bytes(lease.buffer())[..lease.len()]
     }
 
+    fn bytes_mut(&mut self, lease: &mut RecvLease) -> &mut [u8] {
+        &mut self.recv_buffers.bytes_mut(lease.buffer())[..lease.len()]
+    }
+
     fn recycle(&mut self, lease: RecvLease) {
         self.recv_buffers.give_back(lease.buffer());
     }

@@ -333,6 +333,9 @@ pub trait Backend {
     /// Bytes of a finished receive, readable until the lease is given back.
     fn bytes(&self, lease: &RecvLease) -> &[u8];
 
+    /// The same for changing them in place, as decryption does.
+    fn bytes_mut(&mut self, lease: &mut RecvLease) -> &mut [u8];
+
     /// Gives a receive buffer back.
     fn recycle(&mut self, lease: RecvLease);
 

@@ -11,6 +11,7 @@ mod placeholder;
 mod request;
 mod server;
 mod targets;
+mod tls;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub use placeholder::Text;
 pub use request::{Arena, Body, Header, Request, RequestError};
 pub use server::ServerOf;
 pub use targets::{Lane, Origin, Seat, Target, Targets};
+pub use tls::Tls;
 
 /// Which backend a run uses.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,6 +107,8 @@ pub struct Plan {
     pub interval_ns: u64,
     /// Seed of everything random.
     pub seed: u64,
+    /// TLS; `None` is plain HTTP.
+    pub tls: Option<Tls>,
     /// TCP congestion control; `None` leaves the system's.
     pub tcp_congestion: Option<String>,
     /// Which backend.

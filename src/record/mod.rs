@@ -10,14 +10,16 @@
 mod addresses;
 mod targets;
 mod timeline;
+mod tls;
 
 use crate::hist::Hist;
 use crate::limits;
-use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts};
+use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts, TlsFault};
 
 pub use addresses::AddressCounts;
 pub use targets::{STATUS_CLASSES, TargetCounts, TargetRecord, status_class};
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
+pub use tls::{TlsFacts, TlsRecord};
 
 /// Where in its life a run is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -186,12 +188,15 @@ pub struct ByteCounts {
     pub interim: u64,
     /// Bytes nobody asked for.
     pub stray: u64,
+    /// What TLS adds: handshakes, record headers, tags, and records nobody looked into any more. The
+    /// other classes count plaintext.
+    pub tls: u64,
 }
 
 impl ByteCounts {
     /// Bytes of all classes.
     pub fn total(&self) -> u64 {
-        self.head + self.body + self.framing + self.interim + self.stray
+        self.head + self.body + self.framing + self.interim + self.stray + self.tls
     }
 
     /// Adds another worker's counts.
@@ -201,6 +206,7 @@ impl ByteCounts {
         self.framing += other.framing;
         self.interim += other.interim;
         self.stray += other.stray;
+        self.tls += other.tls;
     }
 }
 
@@ -217,6 +223,8 @@ pub struct NoticeCounts {
     pub chunked_in_http10: u64,
     /// Messages nobody had asked for.
     pub unsolicited: u64,
+    /// Answers to plain requests that were TLS records.
+    pub tls_on_plain: u64,
 }
 
 impl NoticeCounts {
@@ -227,6 +235,7 @@ impl NoticeCounts {
         self.length_and_chunked += other.length_and_chunked;
         self.chunked_in_http10 += other.chunked_in_http10;
         self.unsolicited += other.unsolicited;
+        self.tls_on_plain += other.tls_on_plain;
     }
 }
 
@@ -315,10 +324,13 @@ pub struct WorkerRecord {
     pub unanswered: Hist,
     /// How the sending of a schedule went; all zero in a closed loop.
     pub sending: Sending,
-    /// Duration in nanoseconds of every successful connection attempt, in any phase.
+    /// Duration in nanoseconds of every successful connection attempt, in any phase, without its TLS
+    /// handshake.
     pub connect: Hist,
     /// The same of those that succeeded in the window.
     pub connect_window: Hist,
+    /// Of TLS; `None` without it.
+    pub tls: Option<Box<TlsRecord>>,
     /// Completed requests per second, sampled every `RATE_SAMPLE_NS` of the window.
     pub rates: Hist,
     /// Sum over all requests, however they ended, of the time they were in flight, in nanoseconds.
@@ -353,6 +365,7 @@ impl Default for WorkerRecord {
             sending: Sending::default(),
             connect: Hist::new(limits::LATENCY_NS_MAX),
             connect_window: Hist::new(limits::LATENCY_NS_MAX),
+            tls: None,
             rates: Hist::new(RATE_PER_S_MAX),
             inflight_sum_ns: 0,
             inflight_integral_ns: 0,
@@ -394,6 +407,9 @@ impl WorkerRecord {
         addresses::merge(&mut self.addresses, &other.addresses);
         self.connect.merge(&other.connect);
         self.connect_window.merge(&other.connect_window);
+        if let Some(tls) = &other.tls {
+            self.tls.get_or_insert_default().merge(tls);
+        }
         self.rates.merge(&other.rates);
         self.inflight_sum_ns += other.inflight_sum_ns;
         self.inflight_integral_ns += other.inflight_integral_ns;
@@ -450,6 +466,21 @@ impl Recorder {
         let several = if addresses > 1 { addresses as usize } else { 0 };
         self.record.addresses = vec![AddressCounts::default(); several];
         self
+    }
+
+    /// The same record with room for what TLS counts.
+    #[must_use]
+    pub fn with_tls(mut self) -> Self {
+        self.record.tls = Some(Box::default());
+        self
+    }
+
+    /// Connections stay from what `before` counted: so does what was agreed on over TLS.
+    pub fn carry_tls(&mut self, before: &Self) {
+        self.record.tls = before.record.tls.as_ref().map(|tls| {
+            let facts = tls.facts.clone();
+            Box::new(TlsRecord { facts, ..TlsRecord::default() })
+        });
     }
 
     /// The phase events are counted in.
@@ -688,6 +719,22 @@ impl Recorder {
             self.record.connect_window.record(took_ns, 1);
         }
         self.at_address(address_index, |counts| counts.established += 1);
+    }
+
+    /// A TLS handshake begun at `begun_ns` succeeded.
+    pub fn handshake_done(
+        &mut self,
+        begun_ns: u64,
+        is_resumed: bool,
+        facts: impl FnOnce() -> TlsFacts,
+    ) {
+        let handshake_ns = self.now_ns.saturating_sub(begun_ns);
+        self.record.tls.get_or_insert_default().done(handshake_ns, is_resumed, facts);
+    }
+
+    /// A TLS handshake failed, or a connection after its own. `text` is for people.
+    pub fn tls_fault(&mut self, cause: TlsFault, text: String) {
+        self.record.tls.get_or_insert_default().fault(cause, text);
     }
 
     /// An attempt failed.

@@ -13,7 +13,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
 
 use super::escape::is_unsafe;
 use super::schema;
-use super::{QUANTILES, server, targets, words};
+use super::{QUANTILES, server, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -107,6 +107,7 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
         service: is_scheduled(result).then(|| latency(&total.service)),
         send_lag: is_scheduled(result).then(|| send_lag(total)),
         connect: latency(&total.connect),
+        tls: total.tls.as_deref().map(tls::to_schema),
         inflight: schema::Inflight {
             sum_ns: schema::Wide(total.inflight_sum_ns),
             integral_ns: schema::Wide(total.inflight_integral_ns),
@@ -264,7 +265,7 @@ fn rates(result: &RunResult) -> schema::Rates {
     }
 }
 
-fn by_cause<C: Cause>(counts: &CauseCounts<C>) -> BTreeMap<String, u64> {
+pub(super) fn by_cause<C: Cause>(counts: &CauseCounts<C>) -> BTreeMap<String, u64> {
     counts.iter().map(|(cause, count)| (cause.name().to_owned(), count)).collect()
 }
 
@@ -312,6 +313,7 @@ fn bytes(total: &WorkerRecord) -> schema::Bytes {
         framing: bytes.framing,
         interim: bytes.interim,
         stray: bytes.stray,
+        tls: bytes.tls,
     }
 }
 
@@ -323,6 +325,7 @@ fn notices(total: &WorkerRecord) -> schema::Notices {
         length_and_chunked: noticed.length_and_chunked,
         chunked_in_http10: noticed.chunked_in_http10,
         unsolicited: noticed.unsolicited,
+        tls_on_plain: noticed.tls_on_plain,
     }
 }
 

@@ -82,6 +82,7 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
     if !total.connect_window.is_empty() {
         rows.push(of("connect in window", &total.connect_window));
     }
+    rows.extend(total.tls.as_ref().map(|tls| of("TLS handshake", &tls.handshake)));
     table("Latency", &QUANTILES, &rows, page);
     if result.unanswered() > 0 {
         page.line(&format!(

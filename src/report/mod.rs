@@ -22,6 +22,7 @@ pub mod stored;
 pub mod table;
 mod targets;
 pub mod text;
+mod tls;
 mod words;
 mod wrk;
 mod wrk2;

@@ -17,12 +17,14 @@
 mod connections;
 pub mod server;
 pub mod targets;
+mod tls;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use connections::{AddressCounts, NewConnections};
+pub use tls::{Agreed, Tls};
 
 /// The version of this format.
 pub const SCHEMA_VERSION: u32 = 2;
@@ -104,6 +106,9 @@ pub struct Report {
     pub send_lag: Option<SendLag>,
     /// Duration of the successful connection attempts of the whole run; derived.
     pub connect: Latency,
+    /// TLS; null without it, and before wring knew it.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// Time requests spent in flight, computed in two independent ways.
     pub inflight: Inflight,
     /// Each of several targets; absent when there is one, or more than are counted one by one.
@@ -432,6 +437,9 @@ pub struct Bytes {
     pub interim: u64,
     /// Bytes nobody asked for.
     pub stray: u64,
+    /// What TLS adds: handshakes, record headers, tags. The other classes count plaintext.
+    #[serde(default)]
+    pub tls: u64,
 }
 
 /// Things noticed in answers that end nothing.
@@ -447,6 +455,9 @@ pub struct Notices {
     pub chunked_in_http10: u64,
     /// Messages nobody had asked for.
     pub unsolicited: u64,
+    /// Answers to plain requests that were TLS records.
+    #[serde(default)]
+    pub tls_on_plain: u64,
 }
 
 /// A distribution of times. All but the counts are null without samples.
@@ -623,6 +634,9 @@ pub struct Histograms {
     /// What a schedule adds; absent in a closed loop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<ScheduledHistograms>,
+    /// Of `tls.handshake`; absent without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_handshake: Option<Histogram>,
 }
 
 /// The histograms of a run on a schedule.

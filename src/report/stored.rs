@@ -15,7 +15,7 @@ use crate::hist::Hist;
 use crate::outcome::{Cause, CauseCounts};
 use crate::record::{
     ByteCounts, ConnectionCounts, Flow, GAP_TENTHS, NoticeCounts, PhaseCounts, STATUSES, Sending,
-    WorkerRecord,
+    TlsRecord, WorkerRecord,
 };
 use crate::result::{
     Asked, Identity, IdentityCheck, Interrupted, Invalid, Manifest, OpenConnections, RunResult,
@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, escape, json, server, targets, words};
+use super::{NOTE_CHARS_MAX, escape, json, server, targets, tls, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -116,6 +116,7 @@ pub fn write(result: &RunResult) -> Vec<u8> {
             .then(|| histogram(&result.total.connect_window)),
         rates: histogram(&result.total.rates),
         scheduled: json::is_scheduled(result).then(|| scheduled(&result.total)),
+        tls_handshake: result.total.tls.as_ref().map(|tls| histogram(&tls.handshake)),
     });
     json::to_bytes(&report)
 }
@@ -229,6 +230,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
                 Some(stored) => hist("connect_window", stored, &fresh.connect_window)?,
                 None => fresh.connect_window.clone(),
             },
+            tls: tls_record(report.tls, histograms.tls_handshake.as_ref(), &fresh)?,
             rates: hist("rates", &histograms.rates, &fresh.rates)?,
             inflight_sum_ns: report.inflight.sum_ns.0,
             inflight_integral_ns: report.inflight.integral_ns.0,
@@ -331,6 +333,7 @@ fn bytes(stored: &schema::Bytes) -> ByteCounts {
         framing: stored.framing,
         interim: stored.interim,
         stray: stored.stray,
+        tls: stored.tls,
     }
 }
 
@@ -341,7 +344,20 @@ fn notices(stored: &schema::Notices) -> NoticeCounts {
         length_and_chunked: stored.length_and_chunked,
         chunked_in_http10: stored.chunked_in_http10,
         unsolicited: stored.unsolicited,
+        tls_on_plain: stored.tls_on_plain,
     }
+}
+
+fn tls_record(
+    stored: Option<schema::Tls>,
+    handshake: Option<&schema::Histogram>,
+    fresh: &WorkerRecord,
+) -> Result<Option<Box<TlsRecord>>, ReadError> {
+    let Some(stored) = stored else { return Ok(None) };
+    let handshake = handshake.ok_or(ReadError::CorruptHistogram("tls_handshake"))?;
+    let handshake = hist("tls_handshake", handshake, &fresh.connect)?;
+    let read = tls::from_schema(stored, handshake);
+    read.map(|tls| Some(Box::new(tls))).ok_or_else(|| unknown("cause of", "tls.faults"))
 }
 
 fn worker(stored: &schema::Worker) -> WorkerSummary {
@@ -615,7 +631,12 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
         at_most("address counts", COUNT_MAX, &[address.attempts])?;
     }
     let b = &total.bytes;
-    at_most("bytes", AMOUNT_MAX, &[b.head, b.body, b.framing, b.interim, b.stray])?;
+    at_most("bytes", AMOUNT_MAX, &[b.head, b.body, b.framing, b.interim, b.stray, b.tls])?;
+    if let Some(tls) = &total.tls {
+        at_most("TLS counts", COUNT_MAX, &[tls.full, tls.resumed])?;
+        let faults: Vec<u64> = tls.faults.iter().map(|(_, count)| count).collect();
+        at_most("TLS counts", COUNT_MAX, &faults)?;
+    }
     let lengths = [
         result.opening_ns,
         result.window_ns,

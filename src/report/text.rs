@@ -7,7 +7,9 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
-use super::{NOTE_CHARS_MAX, connections, escape, latency, schedule, server, targets, words, wrk};
+use super::{
+    NOTE_CHARS_MAX, connections, escape, latency, schedule, server, targets, tls, words, wrk,
+};
 
 /// What the text shows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -35,6 +37,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     );
     interrupted(result, &mut page);
     connection_counts(result, &mut page);
+    tls::section(result, &mut page);
     schedule::section(result, &mut page);
     requests(result, &mut page);
     statuses(result, &mut page);
@@ -199,6 +202,7 @@ fn notices(result: &RunResult) -> Vec<String> {
         (noticed.chunked_in_http10, "answers were chunked in HTTP/1.0"),
         (noticed.unsolicited, "messages arrived that nobody had asked for"),
         (bytes.stray, "bytes arrived that belong to no answer"),
+        (noticed.tls_on_plain, "answers were TLS records: the port speaks HTTPS, try https://"),
     ];
     found
         .iter()
@@ -245,15 +249,16 @@ fn details(result: &RunResult, page: &mut Page) {
 
     page.heading("Bytes received");
     let bytes = &result.total.bytes;
-    let classes = [
+    let mut classes = vec![
         ("heads", bytes.head),
         ("bodies", bytes.body),
         ("framing", bytes.framing),
         ("interim", bytes.interim),
         ("stray", bytes.stray),
     ];
-    let rows = classes.map(|(name, count)| vec![name.to_owned(), format_grouped(count)]);
-    page.grid(&rows);
+    classes.extend(result.total.tls.as_ref().map(|_| ("TLS's own", bytes.tls)));
+    let row = |(name, count): (&str, u64)| vec![name.to_owned(), format_grouped(count)];
+    page.grid(&classes.into_iter().map(row).collect::<Vec<_>>());
 
     page.heading("Run");
     let manifest = &result.manifest;

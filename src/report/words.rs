@@ -25,6 +25,7 @@ pub(super) fn failure(cause: Failure) -> &'static str {
              not counted as read errors"
         }
         Failure::Stale => "sent on a kept connection that the peer was just closing",
+        Failure::Tls => "a broken TLS record, or an alert, after the handshake",
     }
 }
 
@@ -35,6 +36,7 @@ pub(super) fn connect_failure(cause: ConnectFailure) -> &'static str {
         ConnectFailure::Timeout => "no answer within the connect timeout",
         ConnectFailure::Unreachable => "no route to the host or network",
         ConnectFailure::Reset => "the peer reset the attempt",
+        ConnectFailure::Tls => "the TLS handshake failed; see TLS",
         ConnectFailure::Local => "descriptors or memory ran out on this machine, or it forbids it",
         ConnectFailure::Ports => "no local port was free for the address",
         ConnectFailure::Busy => "the listener's queue was full",

@@ -50,6 +50,7 @@ impl SocketErrors {
             Failure::Parse,
             Failure::Limit,
             Failure::Stale,
+            Failure::Tls,
         ];
         Self {
             connect: result.total.connections.failed.total(),

@@ -19,7 +19,7 @@ pub enum Identity {
     I3,
     /// Attempts and connections end in exactly one way each.
     I4,
-    /// Bytes received = heads + bodies + framing + interim + stray.
+    /// Bytes received = heads + bodies + framing + interim + stray + what TLS adds.
     I5,
     /// Completed <= received by the target <= started; all equal after a clean drain.
     I6,
@@ -46,7 +46,7 @@ impl Identity {
             Self::I2 => "started = completed + failed + in flight at the end",
             Self::I3 => "completed = sum of statuses; latency samples = completed of the window",
             Self::I4 => "attempts and connections each end in exactly one way",
-            Self::I5 => "bytes in = heads + bodies + framing + interim + stray",
+            Self::I5 => "bytes in = heads + bodies + framing + interim + stray + TLS's",
             Self::I6 => "completed <= received by the target <= started",
             Self::I7 => "workers add up to the total, seconds balance",
             Self::I8 => "sum of times in flight = integral of the number in flight",
@@ -231,6 +231,10 @@ fn i4(record: &WorkerRecord) -> Vec<Equation> {
         equations.push(equal(sum(|address| address.failed), c.failed.total()));
         equations.push(equal(sum(|address| address.completed), record.whole().completed));
     }
+    if let Some(tls) = &record.tls {
+        equations.push(equal(c.established, tls.handshake.len()));
+        equations.push(equal(tls.handshakes(), tls.handshake.len()));
+    }
     equations
 }
 
@@ -270,6 +274,9 @@ fn i7(total: &WorkerRecord, workers: &[WorkerRecord], seconds: &[Second]) -> Vec
         equal(merged.whole().failed.total(), total.whole().failed.total()),
     ];
     equations.extend(targets_add_up(total));
+    if let (Some(merged), Some(total)) = (&merged.tls, &total.tls) {
+        equations.push(same(&merged.handshake, &total.handshake));
+    }
     let (mut inflight, mut backlog) = (0, 0);
     for second in seconds {
         let flow = &second.flow;

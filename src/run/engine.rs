@@ -57,16 +57,26 @@ pub fn settle(plan: &mut Plan) -> Result<Option<SetupError>, RunError> {
 /// What the backend of one worker needs. It spins only if its worker says so.
 pub(super) fn setup(plan: &Plan, share: &Share, arena: Arc<[u8]>) -> Setup {
     let prelude_bytes = plan.network.prelude.as_ref().map_or(0, Prelude::bytes_max);
+    let batch_bytes = plan.depth as usize * plan.request.bytes().len();
+    let (mut send_buffers, mut send_buffer_bytes) =
+        (if prelude_bytes > 0 { limits::PRELUDE_BUFFERS } else { 0 }, prelude_bytes);
+    if let Some(tls) = &plan.tls {
+        send_buffer_bytes = tls.send_buffer_bytes(batch_bytes).max(prelude_bytes);
+        send_buffers = tls.send_buffers(share.connections, send_buffer_bytes);
+    }
     Setup {
         slots: share.connections,
         arena,
         addresses: plan.addresses.clone(),
         sources: rotated(&plan.network.sources, share.connection_first as usize),
         tcp_congestion: plan.tcp_congestion.clone(),
-        recv_buffer_bytes: limits::RECV_BUFFER_BYTES,
+        recv_buffer_bytes: match plan.tls {
+            Some(_) => limits::TLS_RECV_BUFFER_BYTES,
+            None => limits::RECV_BUFFER_BYTES,
+        },
         recv_buffers: limits::RECV_BUFFERS,
-        send_buffers: if prelude_bytes > 0 { limits::PRELUDE_BUFFERS } else { 0 },
-        send_buffer_bytes: prelude_bytes,
+        send_buffers,
+        send_buffer_bytes,
         spin: Spin::NEVER,
         keeps_deadline: plan.pacing.is_some(),
         // Whoever keeps a schedule takes each answer as it comes.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::epoll::Epoll;
 use crate::io::{BackendError, Setup, Spin};
-use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts};
+use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts, TlsFault};
 use crate::plan::{Arena, EngineChoice, Lane, Origin, Pacing, Plan, Share, Target, Targets};
 use crate::record::{
     ConnectionCounts, IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
@@ -31,7 +31,9 @@ use crate::result::{
 use crate::sys::{self, Clock, MachineFacts, Signals};
 use crate::units;
 use crate::uring::{SetupError, Uring};
-use crate::worker::{ConnectPace, Control, CpuTime, Outcome, Pace, Shape, Stop, Task, Worker};
+use crate::worker::{
+    ConnectPace, Control, CpuTime, Outcome, Pace, Shape, Stop, Task, TlsShape, Worker,
+};
 
 use cost::CostWatch;
 use engine::{Engine, setup, setup_of_lane};
@@ -78,6 +80,8 @@ pub enum RunError {
         local_errno: i32,
         /// The status with which a proxy refused a tunnel.
         proxy_status: u16,
+        /// What was wrong with TLS, and the same in words.
+        tls_fault: Option<(TlsFault, String)>,
     },
     /// A worker panicked; its record is lost.
     WorkerLost,
@@ -99,7 +103,11 @@ impl fmt::Display for RunError {
                 "a worker thread could not be started: {why}; use fewer threads (-t) or raise the \
                  limit on processes (ulimit -u)"
             ),
-            Self::NothingOpen { addresses, failed, local_errno, proxy_status } => {
+            Self::NothingOpen { addresses, tls_fault: Some((cause, fault)), .. } => {
+                write!(f, "no TLS handshake with {} succeeded: {fault}; ", addresses.join(", "))?;
+                f.write_str(tls_advice(*cause))
+            }
+            Self::NothingOpen { addresses, failed, local_errno, proxy_status, .. } => {
                 write!(f, "no connection to {} could be opened", addresses.join(", "))?;
                 let mut separator = ": ";
                 for (cause, count) in failed.iter().filter(|(_, count)| *count > 0) {
@@ -133,6 +141,29 @@ impl fmt::Display for RunError {
                 "a worker thread panicked; its counts are lost, so there is no result. Please \
                  report this with the message above",
             ),
+        }
+    }
+}
+
+/// What to try when no handshake succeeds.
+fn tls_advice(cause: TlsFault) -> &'static str {
+    match cause {
+        TlsFault::Expired | TlsFault::NotYetValid => {
+            "is the clock of this machine right (date)? -k accepts any certificate"
+        }
+        TlsFault::WrongName => "--sni asks for another name; -k accepts any certificate",
+        TlsFault::UnknownIssuer => {
+            "--cacert FILE trusts the certificates in a file; -k accepts any certificate"
+        }
+        TlsFault::BadCertificate => "-k accepts any certificate",
+        TlsFault::NotTls => "is it http://, or another port?",
+        TlsFault::Alpn => "--alpn http/1.1 offers what wring speaks, --alpn none nothing",
+        TlsFault::Alert | TlsFault::NothingInCommon => {
+            "--cert gives a client certificate, --sni a name; --tls-version, --ciphers and --groups \
+             change the offer"
+        }
+        TlsFault::Closed | TlsFault::Protocol => {
+            "is it a port for HTTPS? openssl s_client -connect shows what the server says"
         }
     }
 }
@@ -269,12 +300,18 @@ fn conclude(
         for done in &done {
             attempts.merge(&done.outcome.record.connections);
         }
+        let tls_fault = done.iter().find_map(|done| {
+            let tls = done.outcome.record.tls.as_ref()?;
+            let (cause, _) = tls.faults.iter().max_by_key(|(_, count)| *count)?;
+            Some((cause, tls.first_fault.clone()?))
+        });
         if signals.count() == 0 {
             return Err(RunError::NothingOpen {
                 addresses: asked.addresses,
                 failed: Box::new(attempts.failed),
                 local_errno: attempts.local_errno,
                 proxy_status: attempts.proxy_status,
+                tls_fault,
             });
         }
     }
@@ -415,6 +452,10 @@ fn spawn<B: Engine>(
     seat: Option<Seat>,
 ) -> std::io::Result<Handle> {
     let arena = plan.request.arena(plan.depth);
+    let tls = plan.tls.as_ref().map(|tls| TlsShape {
+        client: tls.settings.client(),
+        arena: Arc::clone(lane.as_ref().map_or(&arena.bytes, |lane| &lane.arena)),
+    });
     let task = Task {
         connections: share.connections,
         connection_first: share.connection_first,
@@ -426,9 +467,16 @@ fn spawn<B: Engine>(
         drain_ns: plan.drain_ns,
         opening_ns: opening_ns_max(plan),
         connect_pace: connect_pace(plan, index),
-        shape: match &lane {
-            Some(lane) => shape(plan, &arena).with_lane(lane),
-            None => shape(plan, &arena),
+        shape: {
+            let shape = shape(plan, &arena);
+            let shape = match &lane {
+                Some(lane) => shape.with_lane(lane),
+                None => shape,
+            };
+            match tls {
+                Some(tls) => shape.over_tls(tls),
+                None => shape,
+            }
         },
         lane: lane.clone(),
         seed: share.seed,
@@ -439,7 +487,7 @@ fn spawn<B: Engine>(
     };
     let reported = lane.map_or(0, |lane| lane.targets().reported());
     let cpu = share.cpu;
-    let (paced, spins) = (plan.pacing.is_some(), spins(plan));
+    let (paced, encrypted, spins) = (plan.pacing.is_some(), plan.tls.is_some(), spins(plan));
     thread::Builder::new().name(format!("wring-{index}")).spawn(move || {
         sys::block_signals_in_this_thread();
         // A CPU that went away since it was chosen leaves the thread where the system puts it.
@@ -462,6 +510,7 @@ fn spawn<B: Engine>(
         let _guard = StopOnPanic(&control);
         let recorder = if paced { Recorder::paced(intervals) } else { Recorder::new(intervals) };
         let recorder = recorder.with_targets(reported);
+        let recorder = if encrypted { recorder.with_tls() } else { recorder };
         let worker = Worker::new(backend, task, recorder, cpu_time);
         let done = move |outcome| Done {
             outcome,

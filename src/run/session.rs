@@ -265,6 +265,7 @@ mod tests {
             connect_timeout_ns: 5000 * MS,
             interval_ns: 1000 * MS,
             seed: 1,
+            tls: None,
             tcp_congestion: None,
             engine: EngineChoice::Auto,
             server: None,

@@ -9,6 +9,7 @@
 //! never ends) is a panic or an error here, where a kernel would be silent.
 
 mod clock;
+mod live;
 mod model;
 mod net;
 mod peer;
@@ -27,6 +28,7 @@ use crate::io::{
 };
 use crate::rng::Rng;
 
+pub use live::{LiveEnd, LiveMaker, LivePeer};
 pub use model::{
     Answer, CONNECT_TIMEOUT_NS, Ending, Faults, Leftover, Listener, Model, PeerEnd, PeerSeen,
     STALL_NS_MAX, ServerQueue, Service, Step,
@@ -419,6 +421,10 @@ impl Backend for Sim {
 
     fn bytes(&self, lease: &RecvLease) -> &[u8] {
         &self.recv.bytes(lease.buffer())[..lease.len()]
+    }
+
+    fn bytes_mut(&mut self, lease: &mut RecvLease) -> &mut [u8] {
+        &mut self.recv.bytes_mut(lease.buffer())[..lease.len()]
     }
 
     fn recycle(&mut self, lease: RecvLease) {

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::live::LiveMaker;
 use crate::rng::Rng;
 
 /// One simulated network with one server behind every address.
@@ -74,6 +75,8 @@ pub enum Listener {
     Serve,
     /// Every connection plays this script.
     Script(Vec<Step>),
+    /// Every connection gets a peer of its own from here.
+    Live(LiveMaker),
     /// Nobody listens.
     Refuse,
     /// Nobody listens before this virtual time; then the model server does.

@@ -1,5 +1,6 @@
 //! The client's side of the network: connecting, sending, receiving, closing.
 
+use super::live::Live;
 use super::model::{CONNECT_TIMEOUT_NS, Listener, PeerEnd, PeerSeen};
 use super::wire::{
     Chunk, Conn, ECHO, EventKind, Peer, PendingRecv, RecvSort, Script, SendFrom, Serve,
@@ -46,6 +47,9 @@ impl Sim {
                         ended: false,
                         seen: usize::MAX,
                     }),
+                    Some(Listener::Live(maker)) => {
+                        Peer::Live(Live { peer: maker.make(), has_ended: false })
+                    }
                     _ => Peer::Serve(Serve::default()),
                 };
                 self.after_one_way(conn, EventKind::Accept);
@@ -74,7 +78,7 @@ impl Sim {
             }
             Listener::Blackhole => Some(IoError::TimedOut),
             Listener::Unreachable => Some(IoError::Unreachable),
-            Listener::Serve | Listener::Script(_) => None,
+            Listener::Serve | Listener::Script(_) | Listener::Live(_) => None,
         }
     }
 
@@ -140,6 +144,7 @@ impl Sim {
                 self.seen.push(PeerSeen { address_index, read: Vec::new(), end: None });
                 self.run_script(conn);
             }
+            Peer::Live(_) => {}
             _ => {
                 self.counts.connections += 1;
                 self.greet(conn);

@@ -64,6 +64,7 @@ impl Sim {
                 }
             }
             Peer::Script(_) => self.run_script(conn),
+            Peer::Live(_) => self.live_reads(conn),
             Peer::Absent => unreachable!("bytes for nobody"),
         }
     }
@@ -76,7 +77,7 @@ impl Sim {
         }
     }
 
-    fn consume(&mut self, conn: usize, count: usize) {
+    pub(super) fn consume(&mut self, conn: usize, count: usize) {
         let it = &mut self.conns[conn];
         it.up_consume(count);
         if count > 0 && it.send.is_some() {

@@ -1,5 +1,6 @@
 //! One simulated connection: a byte pipe each way, what is pending on it, and events in time.
 
+use super::live::Live;
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
@@ -105,6 +106,7 @@ pub(super) enum Peer {
     Absent,
     Serve(Serve),
     Script(Script),
+    Live(Live),
 }
 
 /// The model server's side of a connection.

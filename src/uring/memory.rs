@@ -105,6 +105,12 @@ impl RecvBuffers {
         self.memory.bytes(usize::from(buffer) * self.buffer_bytes, len)
     }
 
+    /// The same for writing.
+    pub(super) fn bytes_mut(&mut self, buffer: u16, len: usize) -> &mut [u8] {
+        assert!(buffer < self.entries && len <= self.buffer_bytes, "no such lease");
+        self.memory.bytes_mut(usize::from(buffer) * self.buffer_bytes, len)
+    }
+
     /// Puts a buffer back; the kernel sees it at the next `publish`.
     pub(super) fn recycle(&mut self, buffer: u16) {
         assert!(buffer < self.entries, "no such buffer");

@@ -512,6 +512,10 @@ impl Backend for Uring {
         self.recv_buffers.bytes(lease.buffer(), lease.len())
     }
 
+    fn bytes_mut(&mut self, lease: &mut RecvLease) -> &mut [u8] {
+        self.recv_buffers.bytes_mut(lease.buffer(), lease.len())
+    }
+
     fn recycle(&mut self, lease: RecvLease) {
         self.recv_buffers.recycle(lease.buffer());
     }

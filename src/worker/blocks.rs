@@ -60,6 +60,7 @@ impl<B: Backend> Worker<B> {
         self.rest();
         let mut next = next.over_addresses(self.task.addresses);
         next.advance(self.recorder.now_ns());
+        next.carry_tls(&self.recorder);
         next.connections_mut().carried = u64::from(self.open);
         let record = std::mem::replace(&mut self.recorder, next).finish();
         let window = std::mem::take(&mut self.window);

@@ -32,7 +32,7 @@ use crate::plan::{Lane, Seat};
 use crate::record::{Phase, PhaseCounts, Recorder, WorkerRecord};
 use crate::rng::Rng;
 
-pub use crate::conn::Shape;
+pub use crate::conn::{Shape, TlsShape};
 pub use blocks::Block;
 pub use control::{Control, Stop};
 pub use opener::ConnectPace;
@@ -53,6 +53,9 @@ const STANDBY_NS: u64 = 1_000_000;
 /// Connection attempts under way at once, at least; many more would overflow common listen
 /// backlogs, many less would make opening wait for the network.
 const CONNECTING_MIN: u32 = 128;
+
+/// After so many first TLS handshakes that all failed alike a run is given up.
+const HOPELESS_HANDSHAKES: u32 = 8;
 
 /// What one worker is to do.
 #[derive(Clone, Debug)]
@@ -213,6 +216,9 @@ impl<B: Backend> Worker<B> {
     /// Prepares everything; nothing is allocated after it. `cpu_time` tells the calling thread's.
     pub fn new(backend: B, task: Task, recorder: Recorder, cpu_time: fn() -> CpuTime) -> Self {
         let count = task.connections as usize;
+        if let Some(tls) = &task.shape.tls {
+            tls.client.prepare();
+        }
         let conns = (0..task.connections)
             .map(|index| Conn::new(index, task.seat(index), &task.shape))
             .collect();
@@ -273,6 +279,9 @@ impl<B: Backend> Worker<B> {
             && control.stop() == Stop::No
         {
             self.turn(opening_end_ns, done)?;
+            if self.is_hopeless() {
+                control.request_stop(Stop::AtOnce);
+            }
         }
         control.opened(self.open);
         // Ready connections wait idle until every worker is.
@@ -314,6 +323,18 @@ impl<B: Backend> Worker<B> {
             self.turn(drain_end_ns, done)?;
         }
         Ok(())
+    }
+
+    /// As many TLS handshakes as are made at first have failed, all for the same reason: more of them
+    /// would tell nothing new.
+    fn is_hopeless(&self) -> bool {
+        let record = self.recorder.record();
+        let Some(tls) = &record.tls else { return false };
+        let first = self.task.connections.min(HOPELESS_HANDSHAKES).max(self.task.addresses);
+        let failed = tls.faults.total();
+        failed >= u64::from(first)
+            && record.connections.established + record.connections.carried == 0
+            && tls.faults.iter().any(|(_, count)| count == failed)
     }
 
     /// Every request this worker was to start in the window has ended.

@@ -7,6 +7,7 @@ mod churn;
 mod mixed;
 mod paced;
 mod seeds;
+mod tls;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ struct Run {
     connect_pace: Option<ConnectPace>,
     /// Fewer scratch buffers than the lane asks for.
     scratch_max: Option<u16>,
+    tls: Option<crate::tls::Settings>,
 }
 
 impl Run {
@@ -62,6 +64,7 @@ impl Run {
             prelude: None,
             connect_pace: None,
             scratch_max: None,
+            tls: None,
         }
     }
 
@@ -89,16 +92,21 @@ impl Run {
             recv_buffers: 16,
             // Fewer than connections, so that some have to wait for one.
             send_buffers: self.scratch_max.unwrap_or_else(|| send_buffers.max(2)),
-            send_buffer_bytes: self
-                .prelude
-                .as_ref()
-                .map_or(send_buffer_bytes, |prelude| prelude.bytes_max().max(send_buffer_bytes)),
+            send_buffer_bytes: match (&self.prelude, &self.tls) {
+                (_, Some(_)) => send_buffer_bytes.max(2048),
+                (Some(prelude), None) => prelude.bytes_max().max(send_buffer_bytes),
+                (None, None) => send_buffer_bytes,
+            },
             spin: Spin::NEVER,
             keeps_deadline: false,
             linger_ns: 0,
         };
         let shape =
             Shape::new(&request, &arena, self.depth, self.timeout_ns, 2 * SECOND, self.addresses);
+        let shape = match &self.tls {
+            Some(tls) => shape.over_tls(TlsShape { client: tls.client(), arena: arena.bytes }),
+            None => shape,
+        };
         let task = Task {
             connections: self.connections,
             connection_first: 0,
@@ -129,6 +137,7 @@ impl Run {
             None => Recorder::new(writer),
         };
         let recorder = recorder.with_targets(lane.map_or(0, |lane| lane.targets().reported()));
+        let recorder = if self.tls.is_some() { recorder.with_tls() } else { recorder };
         (Worker::new(sim, task, recorder, CpuTime::default), reader)
     }
 

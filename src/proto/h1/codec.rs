@@ -179,6 +179,11 @@ impl ClientCodec {
         end
     }
 
+    /// A body is being read that only the end of the stream delimits.
+    pub fn reads_to_close(&self) -> bool {
+        matches!(self.state, State::ToClose)
+    }
+
     /// How many of the next bytes need not be looked at: the rest of a body of known length,
     /// `u64::MAX` for one that the end of the stream delimits, else 0.
     pub fn discardable_bytes(&self) -> u64 {

@@ -31,7 +31,7 @@ pub(super) fn pace_of(
 }
 
 /// A run at `rate` for `duration_ns` on one connection, against a server that is fast and near.
-fn paced(rate: &str, duration_ns: u64) -> Run {
+pub(super) fn paced(rate: &str, duration_ns: u64) -> Run {
     let mut run = Run::answering(OK);
     run.model.one_way_ns = 100;
     run.model.turn_cost_ns = 50;

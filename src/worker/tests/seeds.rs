@@ -242,6 +242,7 @@ impl Drawn {
             framing: sum(|parts| parts.framing),
             interim: sum(|parts| parts.interim),
             stray: 0,
+            tls: 0,
         };
         assert_eq!(total.bytes, expected, "bytes by class, as the server sent them");
         let server_in: u64 = ended.iter().map(|one| one.sim.server().bytes_in).sum();
@@ -354,12 +355,13 @@ impl Ends {
             ("errored", c.errored),
             ("connecting at the end", c.connecting_end),
         ];
-        // The model server breaks no rule of HTTP, and resets no attempt; it is no proxy and no
+        // The model server breaks no rule of HTTP, and resets no attempt; it is no proxy, speaks no TLS and is no
         // socket file, and has ports without end.
-        let others = |cause: &Failure| !matches!(cause, Failure::Parse | Failure::Limit);
+        let others =
+            |cause: &Failure| !matches!(cause, Failure::Parse | Failure::Limit | Failure::Tls);
         let never = |cause: &ConnectFailure| {
-            use ConnectFailure::{Busy, Ports, Proxy, Reset};
-            matches!(cause, Reset | Ports | Busy | Proxy)
+            use ConnectFailure::{Busy, Ports, Proxy, Reset, Tls};
+            matches!(cause, Reset | Ports | Busy | Proxy | Tls)
         };
         met.extend(
             self.failed
