@@ -499,30 +499,38 @@ impl Conn {
         }
     }
 
-    /// Ends what has waited too long: the oldest request, an attempt, an announced close.
+    /// When what it waits for will have taken too long, in nanoseconds; `u64::MAX` when it waits for
+    /// nothing. It moves on with every answer, and never back but to a parting.
     #[inline]
-    pub fn check_time<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
-        let now_ns = ctx.recorder.now_ns();
+    pub fn expiry_ns(&self, shape: &Shape) -> u64 {
         match self.state {
             State::Open => {
                 let oldest = self.inflight.oldest();
-                if oldest.is_some_and(|run| now_ns >= run.stamps.sent_ns + ctx.shape.timeout_ns) {
-                    self.fail(Failure::Timeout, ctx);
-                    self.end(Ending::Errored, CloseKind::Reset, ctx);
-                }
+                oldest.map_or(u64::MAX, |run| run.stamps.sent_ns + shape.timeout_ns)
             }
             State::Connecting { since_ns }
             | State::Prelude { since_ns, .. }
-            | State::Handshaking { since_ns } => {
-                if now_ns >= since_ns + ctx.shape.connect_timeout_ns {
-                    self.attempt_failed(ConnectFailure::Timeout, ctx);
-                }
+            | State::Handshaking { since_ns } => since_ns + shape.connect_timeout_ns,
+            State::Parting { until_ns } => until_ns,
+            State::Down { .. } => u64::MAX,
+        }
+    }
+
+    /// Ends what has waited too long: the oldest request, an attempt, an announced close.
+    #[inline]
+    pub fn check_time<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        if ctx.recorder.now_ns() < self.expiry_ns(ctx.shape) {
+            return;
+        }
+        match self.state {
+            State::Open => {
+                self.fail(Failure::Timeout, ctx);
+                self.end(Ending::Errored, CloseKind::Reset, ctx);
             }
-            State::Parting { until_ns } => {
-                if now_ns >= until_ns {
-                    self.end(Ending::ClosedByUs, CloseKind::Reset, ctx);
-                }
+            State::Connecting { .. } | State::Prelude { .. } | State::Handshaking { .. } => {
+                self.attempt_failed(ConnectFailure::Timeout, ctx);
             }
+            State::Parting { .. } => self.end(Ending::ClosedByUs, CloseKind::Reset, ctx),
             State::Down { .. } => {}
         }
     }
@@ -795,3 +803,6 @@ fn connect_failure(error: IoError) -> ConnectFailure {
         _ => ConnectFailure::Local,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,6 +170,8 @@ pub struct Worker<B> {
     /// What the thread had waited for a CPU when that was last asked.
     starved_seen_ns: u64,
     next_tick_ns: u64,
+    /// No connection has waited too long before this.
+    next_expiry_ns: u64,
     window: Window,
     cpu_time: fn() -> CpuTime,
 }
@@ -252,6 +254,7 @@ impl<B: Backend> Worker<B> {
             woken_ns: 0,
             starved_seen_ns: 0,
             next_tick_ns: 0,
+            next_expiry_ns: 0,
             window: Window::default(),
             cpu_time,
             task,
@@ -303,11 +306,16 @@ impl<B: Backend> Worker<B> {
                 release.begin_warmup(start_ns);
             }
         }
-        // Whoever wakes late may have missed all of the warm-up: what starts now is the window's.
+        // Whoever wakes late may have missed all of the warm-up: what starts now is the window's. And
+        // whoever has missed all of the window starts nothing.
         if self.recorder.now_ns() >= self.window.start_ns {
             self.enter_window();
         }
-        self.start_all();
+        if self.recorder.now_ns() >= self.window.deadline_ns {
+            self.enter_drain(self.window.deadline_ns);
+        } else {
+            self.start_all();
+        }
         while matches!(self.recorder.phase(), Phase::Warmup | Phase::Window) {
             if control.stop() != Stop::No || self.has_finished() {
                 self.enter_drain(self.recorder.now_ns());
@@ -385,6 +393,7 @@ impl<B: Backend> Worker<B> {
         self.window.open_at_start = self.open;
         self.window.open_min = self.open;
         self.window.open_max = self.open;
+        self.window.turn_gap_ns_max = self.recorder.now_ns().saturating_sub(self.window.start_ns);
         self.recorder.enter_window(self.window.start_ns);
     }
 
@@ -682,9 +691,22 @@ impl<B: Backend> Worker<B> {
         }
     }
 
+    /// Ends what has waited too long. Going through all connections is put off until the first of
+    /// them can have: what begins after it cannot before its own time is over.
     fn check_times(&mut self) {
+        let now_ns = self.recorder.now_ns();
+        if now_ns < self.next_expiry_ns {
+            return;
+        }
+        let Shape { timeout_ns, connect_timeout_ns, .. } = self.task.shape;
+        self.next_expiry_ns = now_ns.saturating_add(timeout_ns.min(connect_timeout_ns));
         for index in 0..self.conns.len() as u32 {
             self.check_time(index);
+            // Partings have a list of their own.
+            let conn = &self.conns[index as usize];
+            if conn.status() != Status::Parting {
+                self.next_expiry_ns = self.next_expiry_ns.min(conn.expiry_ns(&self.task.shape));
+            }
         }
     }
 

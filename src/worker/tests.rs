@@ -458,7 +458,7 @@ fn connections_are_spread_evenly_and_go_on_where_nobody_listens() {
 fn an_attempt_without_an_answer_is_given_up_in_time() {
     let mut run = Run::answering(OK);
     run.model.listeners = vec![Listener::Blackhole];
-    (run.requests, run.duration_ns) = (None, Some(SECOND));
+    (run.requests, run.duration_ns) = (None, Some(3 * SECOND));
     let (outcome, _) = run.run();
     assert!(outcome.record.connections.failed.count(ConnectFailure::Timeout) >= 4);
     assert!(outcome.window_end_ns <= 4 * SECOND, "{}", outcome.window_end_ns);
@@ -517,4 +517,50 @@ fn no_seed_breaks_an_identity_whatever_goes_wrong() {
             assert_eq!(outcome.record, again.record, "seed {seed} is not the same twice");
         }
     }
+}
+
+#[test]
+fn a_worker_that_wakes_after_its_whole_window_starts_nothing() {
+    for pace in [None, Some("100")] {
+        for warmup_ns in [0, SECOND / 10] {
+            let mut run = match pace {
+                None => Run::answering(OK),
+                Some(rate) => paced::paced(rate, SECOND),
+            };
+            (run.requests, run.duration_ns, run.warmup_ns) = (None, Some(SECOND), warmup_ns);
+            // Before it sees its connections open it loses its CPU until long after.
+            run.model.one_way_ns = MS;
+            run.model.standstill_ns = Some(MS..10 * SECOND);
+            let (outcome, sim) = run.run();
+            assert_eq!(sim.server().requests, 0);
+            assert_eq!(outcome.record.whole().started, 0);
+            assert_eq!(
+                outcome.record.phase(Phase::Window).unsent,
+                if pace.is_some() { 100 } else { 0 }
+            );
+            assert_eq!(outcome.window_end_ns - outcome.window_start_ns, SECOND);
+            assert!(outcome.turn_gap_ns_max >= 9 * SECOND, "{}", outcome.turn_gap_ns_max);
+            assert_eq!(outcome.open_at_start, run.connections);
+        }
+    }
+}
+
+#[test]
+fn connections_are_gone_through_only_when_one_of_them_may_have_waited_too_long() {
+    let mut run = Run::answering(OK);
+    run.timeout_ns = 500 * MS;
+    let (mut worker, _) = run.worker();
+    let mut done = Completions::with_capacity(limits::COMPLETIONS_PER_TURN);
+    let mut walks = 0;
+    let mut expiry_ns = worker.next_expiry_ns;
+    worker.recorder.enter(Phase::Warmup);
+    worker.window.start_ns = u64::MAX;
+    while worker.recorder.now_ns() < 5 * SECOND {
+        worker.turn(u64::MAX, &mut done).unwrap();
+        if worker.next_expiry_ns != expiry_ns {
+            (walks, expiry_ns) = (walks + 1, worker.next_expiry_ns);
+        }
+    }
+    // Answers come within a millisecond, so nothing can be late for half a second at a time.
+    assert!((8..=12).contains(&walks), "{walks} walks in five seconds");
 }

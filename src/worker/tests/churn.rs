@@ -198,7 +198,8 @@ fn a_proxy_that_hangs_up_or_is_silent_costs_the_attempt_alone() {
     let ends_with = |steps: Vec<Step>| {
         let mut run = Run::against(Model::scripted(vec![Listener::Script(steps)]));
         run.prelude = Some(Prelude::Tunnel(Arc::from(CONNECT)));
-        (run.connections, run.duration_ns, run.requests) = (3, Some(SECOND / 10), None);
+        // The window goes on for longer than an attempt may take.
+        (run.connections, run.duration_ns, run.requests) = (3, Some(3 * SECOND), None);
         let (outcome, _) = run.run();
         assert_eq!(outcome.record.connections.established, 0);
         outcome.record.connections.failed
