@@ -43,6 +43,10 @@ pub const PATTERN_PLACES_MAX: u64 = 1 << 20;
 /// Largest list of requests, in bytes.
 pub const URLS_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Highest rate of random arrivals, in requests per second: each is drawn, twice, by the loop that
+/// also sends it, and a loop that draws all the time is late for everything else.
+pub const POISSON_RATE_PER_S_MAX: u64 = 10_000_000;
+
 /// Largest latency a histogram tells apart, in nanoseconds (one hour); longer ones are counted apart.
 pub const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// Completions handed over by one turn of a backend, at most.

@@ -144,6 +144,10 @@ fn a_schedule_that_sends_nothing_or_says_two_things_is_refused() {
     bystander.check(&["-U", &url], &["-U needs a rate"]);
     bystander.check(&["--u_latency", &url], &["-U needs a rate"]);
     bystander.check(&["-R5", "--arrivals", "random", &url], &["'random'", "poisson"]);
+    let fast = ["--arrivals poisson", "11,000,000/s", "at most 10,000,000/s", "evenly spaced"];
+    bystander.check(&["-R11M", "--arrivals", "poisson", &url], &fast);
+    let stages = ["--stages", "0->11M:1s", "--arrivals", "poisson", &url];
+    bystander.check(&stages, &fast);
     bystander.check(&["-R5", "--deadline", "0", &url], &["--deadline", "'0'"]);
     bystander.check(&["-R5", "-B", &url], &["-B", "own intended time"]);
 }

@@ -7,7 +7,7 @@ use super::error::CliError;
 use crate::limits;
 use crate::plan::Pacing;
 use crate::schedule::{Arrivals, Profile, Stage, parse_stages};
-use crate::units::{Rate, format_rate};
+use crate::units::{Rate, format_grouped, format_rate};
 
 /// The window's length when neither a duration nor a number of requests is given.
 const DURATION_DEFAULT_NS: u64 = 10_000_000_000;
@@ -28,6 +28,9 @@ pub(super) fn lower(args: &RunArgs) -> Result<Option<Pacing>, CliError> {
         (None, Some(typed)) => stages(typed)?,
         (None, None) => return Ok(None),
     };
+    if args.arrivals == Some(ArrivalsChoice::Poisson) {
+        check_drawable(&profile)?;
+    }
     // A schedule that asks for nothing in the warm-up is none there.
     let warmup = (args.warmup > 0)
         .then(|| Profile::constant(profile.rate_start(), Some(args.warmup)).ok())
@@ -55,6 +58,20 @@ pub(super) fn note(pacing: &Pacing, warmup_ns: u64) -> Option<String> {
         "nothing is sent in the warm-up: it has the rate that the window starts with, and at \
          {rate} no request is due in it"
     ))
+}
+
+/// Random arrivals are drawn one by one, which takes time of its own.
+fn check_drawable(profile: &Profile) -> Result<(), CliError> {
+    let (rate, most) = (profile.rate_max(), limits::POISSON_RATE_PER_S_MAX);
+    if rate.per_s() <= most as f64 {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "--arrivals poisson: {} is too fast for arrivals that are drawn one by one; at most {}/s",
+        format_rate(rate),
+        format_grouped(most)
+    ))
+    .hint("give a lower rate, or leave --arrivals out: evenly spaced requests have no such limit"))
 }
 
 /// What the flags cannot mean together.

@@ -32,6 +32,9 @@ const SHED_PER_TURN: u32 = 8192;
 /// What was never sent gets its stamps in so many blocks at most; all of a block count as having
 /// waited as long as its youngest.
 const UNSENT_BLOCKS: u64 = 4096;
+/// Random arrivals that were never sent are drawn again for their stamps, up to this many. So many
+/// lie along the integral of the rate as evenly as a stamp can tell, and drawing more takes too long.
+const UNSENT_DRAWN: u64 = 1 << 20;
 
 /// When one worker's requests are to leave.
 #[derive(Clone, Debug)]
@@ -291,6 +294,9 @@ impl Release {
     /// Books how long those waited that never left, until the end of their phase.
     pub(super) fn stamp_unsent(&mut self, recorder: &mut Recorder) {
         let (mut left, end_ns) = self.unsent;
+        if left > UNSENT_DRAWN && self.pace.arrivals == Arrivals::Poisson {
+            return self.stamp_unsent_evenly(recorder);
+        }
         let block = left.div_ceil(UNSENT_BLOCKS).max(1);
         while left > 0 {
             let count = block.min(left);
@@ -300,6 +306,24 @@ impl Release {
             left -= count;
         }
         self.unsent = (0, 0);
+    }
+
+    /// The same for many random arrivals: each where it is expected between the first of them and the
+    /// end.
+    fn stamp_unsent_evenly(&mut self, recorder: &mut Recorder) {
+        let (all, end_ns) = std::mem::take(&mut self.unsent);
+        let first_ns = self.leaving.peek_ns().unwrap_or(0);
+        let last_ns = end_ns.saturating_sub(self.origin_ns).max(first_ns);
+        let [low, high] = [first_ns, last_ns].map(|at_ns| self.pace.profile.integral(at_ns));
+        let block = all.div_ceil(UNSENT_BLOCKS);
+        let mut booked = 0;
+        while booked < all {
+            let count = block.min(all - booked);
+            booked += count;
+            let wanted = low + (high - low) * booked as f64 / all as f64;
+            let place_ns = first_reaching(wanted, &self.pace.profile, first_ns, last_ns);
+            recorder.unsent_waited(count, last_ns - place_ns);
+        }
     }
 
     /// What was to lie between the request that left before and the one that leaves now: for random
@@ -322,4 +346,17 @@ impl Release {
         debug_assert!(self.leaving.peek_ns().is_some(), "what is due has an intended time");
         self.origin_ns.saturating_add(self.leaving.peek_ns().unwrap_or(0))
     }
+}
+
+/// When the integral of the rate reaches `wanted`, between two times.
+fn first_reaching(wanted: f64, profile: &Profile, mut low_ns: u64, mut high_ns: u64) -> u64 {
+    while low_ns < high_ns {
+        let middle_ns = low_ns + (high_ns - low_ns) / 2;
+        if profile.integral(middle_ns) < wanted {
+            low_ns = middle_ns + 1;
+        } else {
+            high_ns = middle_ns;
+        }
+    }
+    low_ns
 }
