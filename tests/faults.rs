@@ -1,16 +1,19 @@
-//! Where each case of the fault catalogue's families E, F, I, J and K is tested, and those that need
-//! the library instead of the process.
+//! Where each case of the fault catalogue's families E, F, I, J and K is tested, and the one that needs
+//! the library beside the process.
 //!
 //! The families of answers and of single connections are tested where answers are read. The other
 //! files `faults_*.rs` hold the cases that this table names.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod support;
 
-use wring::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
-use wring::run::{self, RunError};
-use wring::sys::Signals;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use support::faults::HANG;
+use support::scripted::Scripted;
+use support::{Running, find_program, said};
+use wring::cli::{self, Job};
 
 /// How many cases each family has.
 const FAMILIES: [(char, usize); 5] = [('E', 13), ('F', 8), ('I', 15), ('J', 10), ('K', 8)];
@@ -59,7 +62,7 @@ const E: [Case; 13] = [
         "src/result/tests.rs::a_suspended_machine_measured_nothing",
     ]),
     Tested(&[
-        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_shows_its_wait_for_cpu",
+        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_names_its_quota",
         "src/result/tests.rs::wrings_own_lag_makes_a_run_invalid_beyond_its_limit",
     ]),
     Tested(&["tests/rate.rs::stages_ask_for_the_area_below_them"]),
@@ -90,10 +93,11 @@ const I: [Case; 15] = [
     Tested(&[
         "tests/faults_limits.rs::i2_without_locked_memory_it_runs_or_says_which_limit_to_raise",
     ]),
-    Untested(
-        "denying io_uring needs a system call filter in front of the process: its tests are \
-              those of the other engine",
-    ),
+    Tested(&[
+        "tests/engine.rs::behind_a_seccomp_filter_epoll_measures_and_the_filter_is_named",
+        "tests/engine.rs::without_memory_to_lock_epoll_measures_and_the_limit_is_named",
+        "tests/engine.rs::the_server_falls_back_too_and_refuses_the_engines_it_cannot_run",
+    ]),
     Tested(&["tests/faults_process.rs::j8_many_short_stops_break_no_count"]),
     Tested(&[
         "src/io/contract/cases.rs::a_full_queue_gives_the_operation_back_and_nothing_is_lost",
@@ -119,7 +123,7 @@ const I: [Case; 15] = [
         "tests/options.rs::more_threads_than_connections_are_fewer_and_it_is_said",
     ]),
     Tested(&[
-        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_shows_its_wait_for_cpu",
+        "tests/faults_limits.rs::i12_a_throttled_tool_counts_what_it_could_not_send_and_names_its_quota",
     ]),
     Tested(&[
         "tests/faults_limits.rs::i13_a_thread_that_cannot_be_started_is_told_and_nothing_hangs",
@@ -223,40 +227,52 @@ fn exists(test: &str) -> bool {
     text.is_ok_and(|text| text.split("fn ").any(is_it))
 }
 
+/// Set for the process that is to panic, as the line it runs.
+const LINE: &str = "WRING_TEST_PANICS";
+
+/// wring with a plan that no line asks for: adding its timeout to a time overflows, which panics in
+/// builds that check, when a worker that has a request under way next looks at its timers.
+#[cfg_attr(not(debug_assertions), ignore = "nothing panics there")]
+#[test]
+fn j7_the_process_that_panics() {
+    let Some(line) = std::env::var_os(LINE) else { return };
+    let line = line.into_string().unwrap();
+    let code = cli::main(line.split(' ').map(OsString::from), |job| {
+        let Job::Run(mut job) = job else { panic!("{line} measures nothing") };
+        job.plan.timeout_ns = u64::MAX;
+        cli::execute::execute(Job::Run(job))
+    });
+    std::process::exit(if code == ExitCode::from(1) { 1 } else { 70 });
+}
+
 #[cfg_attr(not(debug_assertions), ignore = "nothing panics there")]
 #[test]
 fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut shares = plan::deal(4, None, 2, &[], 1);
-    // No plan that was lowered has it: counting its connections overflows, which panics in builds
-    // that check.
-    shares[1].connection_first = u32::MAX;
-    shares[1].connections = 2;
-    let plan = Plan {
-        request: Request::new("GET", "/", "x", &[], None).unwrap(),
-        targets: None,
-        addresses: vec![address.into()],
-        network: Network::default(),
-        connections: 4,
-        depth: 1,
-        pacing: None,
-        stop: StopAfter { duration_ns: Some(60_000_000_000), requests: None },
-        warmup_ns: 0,
-        drain_ns: 0,
-        timeout_ns: 60_000_000_000,
-        connect_timeout_ns: 60_000_000_000,
-        interval_ns: 1_000_000_000,
-        seed: 1,
-        tls: None,
-        tcp_congestion: None,
-        engine: EngineChoice::Auto,
-        server: None,
-        shares,
-        provenance: Provenance::default(),
-    };
-    let began = Instant::now();
-    let result = run::measure(&plan, &Signals::default(), &mut |_| {}, &|| None);
-    assert_eq!(result.err(), Some(RunError::WorkerLost));
-    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let Some(script) = find_program("script") else { return };
+    let server = Scripted::start(support::scripted::Script::Silence);
+    // Its first request is one worker's; the other's first is due after a second.
+    let line = format!(
+        "wring {} -R 1 -c 2 -t 2 -d 60s -T 60s --connect-timeout 200ms --drain 60s",
+        server.url()
+    );
+    for engine in ["uring", "epoll"] {
+        // A terminal of its own, which is left as it was found.
+        let own = std::env::current_exe().unwrap();
+        let shell = format!(
+            "found=$(stty -g); '{}' --exact j7_the_process_that_panics --nocapture; code=$?; \
+             test \"$found\" = \"$(stty -g)\" || exit 77; exit $code",
+            own.display()
+        );
+        let mut run = Command::new(&script);
+        let run = run.env(LINE, format!("{line} --engine {engine}"));
+        // Longer than that it hangs: the run itself would take two minutes.
+        let output = Running::start(run.args(["-qec", &shell, "/dev/null"])).finish(HANG);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("attempt to add with overflow"), "{text}");
+        assert!(text.contains("wring: error: a worker thread panicked\r\n"), "{text}");
+        assert!(text.contains("there is no result"), "{text}");
+        let (hidden, shown) = (text.rfind("\x1b[?25l"), text.rfind("\x1b[?25h"));
+        assert!(hidden <= shown, "the cursor stays hidden: {text}");
+    }
 }

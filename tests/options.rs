@@ -137,7 +137,8 @@ fn a_drain_ends_when_it_should_and_tells_what_is_left() {
     assert_eq!(number(&report, "/requests/inflight_end"), 3);
     assert_eq!(number(&report, "/latency_with_unanswered/unanswered"), 3);
     let oldest = number(&report, "/unanswered/waited_max_ns");
-    assert!((700_000_000..20_000_000_000).contains(&oldest), "{oldest}");
+    // The drain at least, however late the worker began.
+    assert!((300_000_000..20_000_000_000).contains(&oldest), "{oldest}");
 }
 
 #[test]

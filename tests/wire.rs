@@ -114,7 +114,8 @@ fn a_large_body_arrives_whole_however_often() {
     fs::write(&path, &body).unwrap();
     let server = Scripted::start(Script::Answer(OK.to_vec()));
     let file = format!("@{}", path.display());
-    let line = [&*server.url(), "-b", &file, "-n", "7", "-c", "1", "-p", "3", "--json"];
+    let line =
+        [&*server.url(), "-b", &file, "-n", "7", "-c", "1", "-p", "3", "-T", "30s", "--json"];
     let output = wring(&line, RUN_MAX);
     assert!(output.status.success(), "{}", said(&output));
     let head =

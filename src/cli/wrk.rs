@@ -32,10 +32,11 @@ pub struct Persona {
     pub render: fn(&RunResult, &Output) -> Vec<u8>,
 }
 
-/// wrk: as fast as it goes.
-pub static WRK: Persona = Persona {
-    name: "wrk",
-    usage: "\
+/// What both tools say of themselves, with their own options in between.
+macro_rules! usage {
+    ($options:literal) => {
+        concat!(
+            "\
 Usage: wrk <options> <url>                            
   Options:                                            
     -c, --connections <N>  Connections to keep open   
@@ -44,13 +45,25 @@ Usage: wrk <options> <url>
                                                       
     -s, --script      <S>  Load Lua script file       
     -H, --header      <H>  Add header to request      
-        --latency          Print latency statistics   
-        --timeout     <T>  Socket/request timeout     
-    -v, --version          Print version details      
-                                                      
+",
+            $options,
+            "                                                      
   Numeric arguments may include a SI unit (1k, 1M, 1G)
   Time arguments may include a time unit (2s, 2m, 2h)
-",
+"
+        )
+    };
+}
+
+/// wrk: as fast as it goes.
+pub static WRK: Persona = Persona {
+    name: "wrk",
+    usage: usage!(
+        "        --latency          Print latency statistics   
+        --timeout     <T>  Socket/request timeout     
+    -v, --version          Print version details      
+"
+    ),
     version: "wrk 4.1.0 [io_uring]",
     letters: "t:c:d:s:H:T:Lv?",
     names: &[
@@ -71,16 +84,8 @@ Usage: wrk <options> <url>
 /// wrk2: at a constant rate.
 pub static WRK2: Persona = Persona {
     name: "wrk2",
-    usage: "\
-Usage: wrk <options> <url>                            
-  Options:                                            
-    -c, --connections <N>  Connections to keep open   
-    -d, --duration    <T>  Duration of test           
-    -t, --threads     <N>  Number of threads to use   
-                                                      
-    -s, --script      <S>  Load Lua script file       
-    -H, --header      <H>  Add header to request      
-    -L  --latency          Print latency statistics   
+    usage: usage!(
+        "    -L  --latency          Print latency statistics   
     -U  --u_latency        Print uncorrected latency statistics
         --timeout     <T>  Socket/request timeout     
     -B, --batch_latency    Measure latency of whole   
@@ -91,10 +96,8 @@ Usage: wrk <options> <url>
                            in requests/sec (total)    
                            [Required Parameter]       
                                                       
-                                                      
-  Numeric arguments may include a SI unit (1k, 1M, 1G)
-  Time arguments may include a time unit (2s, 2m, 2h)
-",
+"
+    ),
     version: "wrk 4.0.0 [io_uring]",
     letters: "t:c:d:s:H:T:R:LUBrv?",
     names: &[

@@ -114,6 +114,10 @@ fn quota(machine: &Machine) -> Check {
         Limit::Unlimited => Fact::Unlimited,
         Limit::At(quota) => value(quota),
     };
+    let period_us = match cgroup.cpu {
+        Limit::At(quota) => Some(quota.period_us),
+        Limit::Unknown | Limit::Unlimited => None,
+    };
     let check = Check::new(
         Group::Cpu,
         "CPU quota",
@@ -124,7 +128,8 @@ fn quota(machine: &Machine) -> Check {
     .fact("cgroup_version", cgroup.version.map(u64::from))
     .fact("quota_cpus", at(&|quota| Fact::Number(quota.cpus())))
     .fact("quota_us", at(&|quota| Fact::Count(quota.quota_us)))
-    .fact("period_us", at(&|quota| Fact::Count(quota.period_us)))
+    // Without a quota there are no periods.
+    .fact("period_us", period_us)
     .fact("periods", cgroup.throttled.map(|throttled| throttled.periods))
     .fact("throttled_periods", cgroup.throttled.map(|throttled| throttled.throttled_periods))
     .fact("throttled_ns", cgroup.throttled.map(|throttled| throttled.throttled_ns));

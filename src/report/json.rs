@@ -12,6 +12,7 @@ use crate::record::{Phase, PhaseCounts, WorkerRecord};
 use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
 
 use super::escape::is_unsafe;
+use super::quota;
 use super::schema;
 use super::{QUANTILES, server, targets, tls, words};
 
@@ -82,6 +83,7 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
         },
         target_requests: result.target_requests,
         server: result.server.as_ref().map(server::to_schema),
+        cpu_quota: result.quota.as_ref().map(quota::to_schema),
         target_on_this_machine: result.target_on_this_machine,
         suspended_ns: result.suspended_ns,
         window_start_monotonic_ns: result.window_start_monotonic_ns,
@@ -222,7 +224,7 @@ fn verdict(result: &RunResult) -> schema::Verdict {
         Verdict::GeneratorLimited { busy_share } => verdict.busy_share = Some(*busy_share),
         Verdict::NotGeneratorLimited { busy_share, try_connections } => {
             verdict.busy_share = Some(*busy_share);
-            verdict.try_connections = Some(*try_connections);
+            verdict.try_connections = *try_connections;
         }
         Verdict::ScheduleKept { sent_share } => verdict.sent_share = Some(*sent_share),
         Verdict::RateNotHeld { achieved_share } => verdict.achieved_share = Some(*achieved_share),

@@ -1,4 +1,4 @@
-//! The tables of times: a quantile in each column, one unit for the whole table.
+//! The tables of times, in units that go with what stands below each other.
 
 use crate::hist::Hist;
 use crate::result::{RunResult, Verdict};
@@ -6,6 +6,10 @@ use crate::units::{TimeUnit, format_duration_ns, format_grouped};
 
 use super::page::Page;
 use super::{QUANTILES, Quantile};
+
+/// Stands for a quantile that is not known.
+const UNKNOWN: &str = "–";
+const UNKNOWN_MEANS: &str = "–: fewer than ten samples lie above it, so it is not known";
 
 /// One row: quantiles and the maximum, each exact, "at least" or unknown.
 struct Row {
@@ -36,7 +40,7 @@ fn table(heading: &str, quantiles: &[Quantile], rows: &[Row], page: &mut Page) {
         .collect();
     let unit = TimeUnit::for_column(&values);
     let shown = |cell: &Option<Result<u64, u64>>| match cell {
-        None => "–".to_owned(),
+        None => UNKNOWN.to_owned(),
         Some(Ok(ns)) => unit.number(*ns),
         Some(Err(ns)) => format!("≥ {}", unit.number(*ns)),
     };
@@ -50,21 +54,37 @@ fn table(heading: &str, quantiles: &[Quantile], rows: &[Row], page: &mut Page) {
     page.heading(&format!("{heading} in {}", unit.name()));
     page.grid(&cells);
     if rows.iter().any(|row| row.cells.iter().any(Option::is_none)) {
-        page.line("–: fewer than ten samples lie above it, so it is not known");
+        page.line(UNKNOWN_MEANS);
     }
 }
 
-/// How late requests left, and whose doing it was.
+/// How late requests left, and whose doing it was. Microseconds of one stand beside seconds of the
+/// other when a target falls behind, so each is a column with a unit of its own.
 pub(super) fn send_lag(result: &RunResult, page: &mut Page) {
     let sending = &result.total.sending;
-    let quantiles = QUANTILES.map(|q| ["p50", "p99", "p99.9"].contains(&q.name).then_some(q));
-    let quantiles: Vec<Quantile> = quantiles.into_iter().flatten().collect();
-    let rows = [
-        Row::of("total", &sending.lag, &quantiles),
-        Row::of("wring was late", &sending.late, &quantiles),
-        Row::of("no connection was free", &sending.waited, &quantiles),
+    let columns = [
+        ("total", &sending.lag),
+        ("wring was late", &sending.late),
+        ("no connection was free", &sending.waited),
     ];
-    table("Send lag", &quantiles, &rows, page);
+    let quantiles = QUANTILES.iter().filter(|q| ["p50", "p99", "p99.9"].contains(&q.name));
+    let mut rows = vec![vec![String::new()]];
+    rows.extend(quantiles.clone().map(|quantile| vec![quantile.name.to_owned()]));
+    rows.push(vec!["max".to_owned()]);
+    for (name, hist) in columns {
+        let max = (!hist.is_empty()).then(|| hist.max());
+        let values: Vec<Option<u64>> = quantiles.clone().map(|q| q.of(hist)).chain([max]).collect();
+        let unit = TimeUnit::for_column(&values.iter().copied().flatten().collect::<Vec<_>>());
+        rows[0].push(format!("{name} ({})", unit.name()));
+        for (row, value) in rows[1..].iter_mut().zip(&values) {
+            row.push(value.map_or_else(|| UNKNOWN.to_owned(), |ns| unit.number(ns)));
+        }
+    }
+    page.heading("Send lag");
+    page.grid(&rows);
+    if rows.iter().flatten().any(|cell| cell == UNKNOWN) {
+        page.line(UNKNOWN_MEANS);
+    }
 }
 
 /// How long answers and connections took.

@@ -15,6 +15,7 @@ pub mod fuzz;
 pub mod json;
 mod latency;
 mod page;
+mod quota;
 mod schedule;
 pub mod schema;
 mod server;

@@ -35,11 +35,12 @@ Schedule
 and the asked ones (0: as asked, 1: nothing in common)
   waiting: the workers slept until 50.0 µs before a request was due, then watched the clock
 
-Send lag in µs
-                             p50     p99  p99.9      max
-  total                   30.015  54.015      –  254.000
-  wring was late          29.007  54.000      –   54.000
-  no connection was free   0.000   0.000      –  254.000
+Send lag
+         total (µs)  wring was late (µs)  no connection was free (µs)
+  p50        30.015               29.007                        0.000
+  p99        54.015               54.000                        0.000
+  p99.9           –                    –                            –
+  max       254.000               54.000                      254.000
   –: fewer than ten samples lie above it, so it is not known
 
 Requests
@@ -85,11 +86,12 @@ Schedule
 and the asked ones (0: as asked, 1: nothing in common)
   waiting: the workers slept until 50.0 µs before a request was due, then watched the clock
 
-Send lag in µs
-                                 p50         p99  p99.9         max
-  total                   499122.175  989331.455      –  999005.000
-  wring was late               0.000       0.000      –       5.000
-  no connection was free  499122.175  989331.455      –  999005.000
+Send lag
+         total (ms)  wring was late (µs)  no connection was free (ms)
+  p50       499.122                0.000                      499.122
+  p99       989.331                0.000                      989.331
+  p99.9           –                    –                            –
+  max       999.005                5.000                      999.005
   –: fewer than ten samples lie above it, so it is not known
 
 Requests

@@ -15,6 +15,7 @@
 //!   verdict has kinds of its own for a schedule.
 
 mod connections;
+pub mod quota;
 pub mod server;
 pub mod targets;
 mod tls;
@@ -58,6 +59,9 @@ pub struct Report {
     /// What the window cost the target; null unless its processes were named.
     #[serde(default)]
     pub server: Option<server::ServerCost>,
+    /// What a CPU quota of wring's own control group took from it; null where none ran out.
+    #[serde(default)]
+    pub cpu_quota: Option<quota::CpuQuota>,
     /// Generator and target share this machine.
     pub target_on_this_machine: bool,
     /// How long the machine was suspended while the run lasted.
@@ -266,7 +270,8 @@ pub struct Verdict {
     /// With `generator-limited` and `not generator-limited`: share of the window the busiest worker
     /// was busy, 0 to 1.
     pub busy_share: Option<f64>,
-    /// A connection count worth trying next; null unless the generator had time to spare.
+    /// A connection count worth trying next; null unless the generator had time to spare and no
+    /// attempt to connect failed.
     pub try_connections: Option<u32>,
     /// Names of broken identities; empty unless invalid.
     pub broken_identities: Vec<String>,

@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, escape, json, server, targets, tls, words};
+use super::{NOTE_CHARS_MAX, escape, json, quota, server, targets, tls, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -251,6 +251,10 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             .server
             .map(|cost| server::from_schema(cost, AMOUNT_MAX, COUNT_MAX))
             .transpose()?,
+        quota: report
+            .cpu_quota
+            .map(|cpu_quota| quota::from_schema(cpu_quota, AMOUNT_MAX))
+            .transpose()?,
         identities: report.identities.iter().map(identity_check).collect::<Result<_, _>>()?,
         verdict: verdict(&report.verdict)?,
         asked: Asked { targets: asked_targets, servers, ..asked(report.asked)? },
@@ -430,9 +434,7 @@ fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
         "generator-limited" => Ok(Verdict::GeneratorLimited { busy_share: busy_share()? }),
         "not generator-limited" => Ok(Verdict::NotGeneratorLimited {
             busy_share: busy_share()?,
-            try_connections: stored
-                .try_connections
-                .ok_or(ReadError::Implausible("try_connections"))?,
+            try_connections: stored.try_connections,
         }),
         "schedule kept" => {
             Ok(Verdict::ScheduleKept { sent_share: share(stored.sent_share, "sent_share", 1.0)? })

@@ -168,8 +168,9 @@ Notes
   the target runs on this machine: it and wring take CPU time from each other
 
 identities: I1–I8 hold
-verdict: not generator-limited: wring had 38 % to spare; target, network or too few connections \
-set the pace: try -c 256
+verdict: not generator-limited: wring had 38 % to spare; connections were down: connect refused \
+11 times, at times only 63 of 64 were open; nobody listened there all of the time: look at the \
+target, its address and port
 ";
     let result = samples::eventful();
     let text = plain(&result);
@@ -277,7 +278,9 @@ fn json_carries_the_keys_that_readers_know() {
     assert_eq!(json["latency_with_unanswered"]["p99"]["at_least"], true);
     assert_eq!(json["latency_with_unanswered"]["p99"]["ns"], 1_629_000);
     assert_eq!(json["verdict"]["kind"], "not generator-limited");
-    assert_eq!(json["verdict"]["try_connections"], 256);
+    assert!(json["verdict"]["try_connections"].is_null(), "connections failed");
+    let calm: serde_json::Value = serde_json::from_slice(&json::render(&samples::calm())).unwrap();
+    assert_eq!(calm["verdict"]["try_connections"], 256);
     assert_eq!(json["identities"][1]["name"], "I2");
     assert_eq!(json["interrupted"], "SIGTERM");
     assert_eq!(json["asked"]["seed"], u64::MAX);

@@ -4,7 +4,7 @@ use crate::hist::Hist;
 use crate::outcome::{Cause, ConnectFailure, Failure};
 use crate::record::Phase;
 use crate::result::{
-    Identity, IdentityCheck, Interrupted, Invalid, RunResult, Verdict, own_lag_limit_ns,
+    Identity, IdentityCheck, Interrupted, Invalid, QuotaUse, RunResult, Verdict, own_lag_limit_ns,
 };
 use crate::units::{format_duration_ns, format_grouped};
 
@@ -123,10 +123,13 @@ pub(super) fn verdict_evidence(result: &RunResult) -> String {
                      at the failures above, the URL and the target"
                 );
             }
-            format!(
-                "wring had {spare} % to spare; target, network or too few connections set the \
-                 pace: try -c {try_connections}"
-            )
+            match try_connections {
+                Some(connections) => format!(
+                    "wring had {spare} % to spare; target, network or too few connections set the \
+                     pace: try -c {connections}"
+                ),
+                None => format!("wring had {spare} % to spare; {}", without_connections(result)),
+            }
         }
         Verdict::ScheduleKept { sent_share } => format!(
             "{} % of what was due was sent, and {} answered; wring's own part of the send lag was {}",
@@ -156,9 +159,13 @@ fn generator_limited(result: &RunResult, busy_share: f64) -> String {
         0 => String::new(),
         share => format!(", {share} % of it waiting for its CPU"),
     };
+    let (stopped, give) = match &result.quota {
+        Some(quota) => (format!(": {}", throttled(quota)), "a larger quota"),
+        None => (String::new(), "more CPUs (-t, --cpus)"),
+    };
     let busy = format!(
-        "wring's busiest worker was busy {} % of the window{waited}; the target may be able to do \
-         more: give wring more CPUs (-t, --cpus)",
+        "wring's busiest worker was busy {} % of the window{waited}{stopped}; the target may be able \
+         to do more: give wring {give}",
         percent(busy_share)
     );
     match &result.asked.schedule {
@@ -246,16 +253,69 @@ fn connections_down(result: &RunResult) -> Option<String> {
     (!parts.is_empty()).then(|| format!("attempts to connect failed: {}", parts.join(", ")))
 }
 
+/// What kept connections from being had, most of all, and what to look at.
+fn without_connections(result: &RunResult) -> String {
+    let failed = result.total.connections.failed;
+    let worst = failed.iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
+    let advice = match worst.map(|(cause, _)| cause) {
+        Some(ConnectFailure::Refused) => {
+            "nobody listened there all of the time: look at the target, its address and port"
+        }
+        Some(ConnectFailure::Timeout) | None => {
+            "attempts were not answered in time: a full backlog at the target, or a firewall or a \
+             lost network on the way"
+        }
+        Some(ConnectFailure::Unreachable) => {
+            "there was no route to the target: ip route get ADDRESS shows it"
+        }
+        Some(ConnectFailure::Reset) => "the target resets new connections: look at its limits",
+        Some(ConnectFailure::Busy) => {
+            "the target had no room for more at once: its backlog of connections is too short"
+        }
+        Some(ConnectFailure::Local | ConnectFailure::Ports) => {
+            "this machine could open no more, for the reason in the notes: more connections would \
+             fail as well"
+        }
+        Some(_) => "more of them would fail as well",
+    };
+    match connections_down(result) {
+        Some(down) => format!("{down}; {advice}"),
+        None => advice.to_owned(),
+    }
+}
+
 /// That a worker did not get its CPU, and what to try.
 fn starved(result: &RunResult, share: f64) -> String {
     let who = if result.target_on_this_machine { ", such as the target" } else { "" };
     let spins = result.asked.schedule.as_ref().is_some_and(|schedule| schedule.spin_ns > 0);
+    if let Some(quota) = &result.quota {
+        return format!(
+            "a worker waited for its CPU for {} % of the window: {}; give wring a larger quota{}",
+            percent(share),
+            throttled(quota),
+            if spins { ", or try --no-spin" } else { "" }
+        );
+    }
     // Looking at the clock uses up a quota that the sends then lack.
     let spares = if spins { ", or with a quota try --no-spin" } else { "" };
     format!(
         "a worker waited for its CPU for {} % of the window: something else runs there{who}, or a \
          CPU quota is too small; give wring more CPU{spares}",
         percent(share)
+    )
+}
+
+/// What the quota is, and what it took.
+fn throttled(quota: &QuotaUse) -> String {
+    format!(
+        "the CPU quota of its control group, {} of CPU time in every {}, stopped it {}, for {} in all",
+        format_duration_ns(quota.quota_us.saturating_mul(1000)),
+        format_duration_ns(quota.period_us.saturating_mul(1000)),
+        match quota.throttled_periods {
+            1 => "once".to_owned(),
+            periods => format!("{} times", format_grouped(periods)),
+        },
+        format_duration_ns(quota.throttled_ns)
     )
 }
 
@@ -277,7 +337,7 @@ fn own_lag_cause(result: &RunResult, late_ns: u64) -> String {
     let (starved_share, busy) = (result.starved_share_max(), result.busy_share_max());
     let turn_gap_ns = turn_gap_ns_max(result);
     let sleeps = result.asked.schedule.as_ref().is_some_and(|schedule| schedule.spin_ns == 0);
-    if starved_share >= 0.01 {
+    if starved_share >= 0.01 || result.quota.is_some() {
         return starved(result, starved_share);
     }
     if busy >= 0.90 {

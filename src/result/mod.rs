@@ -6,15 +6,17 @@
 mod arrivals;
 mod cost;
 mod identities;
+mod quota;
 pub mod threshold;
 mod verdict;
 
 use crate::hist::Hist;
-use crate::record::{Flow, Phase, WorkerRecord};
+use crate::record::{Flow, Interval, Phase, WorkerRecord};
 
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
 pub use identities::{Identity, IdentityCheck, check};
+pub use quota::QuotaUse;
 pub use verdict::{Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
 /// What was asked for, as far as reports show it.
@@ -189,6 +191,20 @@ pub struct Second {
     pub max_ns: Option<u64>,
 }
 
+/// What one worker counted in it, without quantiles.
+impl From<&Interval> for Second {
+    fn from(interval: &Interval) -> Self {
+        Self {
+            inflight_start: interval.inflight_start,
+            inflight_end: interval.inflight_end,
+            backlog_start: interval.backlog_start,
+            backlog_end: interval.backlog_end,
+            flow: interval.flow,
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a run ended before it was done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Interrupted {
@@ -232,6 +248,9 @@ pub struct RunResult {
     pub target_requests: Option<u64>,
     /// What the window cost the target, where its processes were named.
     pub server: Option<ServerCost>,
+    /// What a CPU quota of wring's own control group took from it; `None` where there is none, or it
+    /// took nothing.
+    pub quota: Option<QuotaUse>,
     /// Every identity with what was found.
     pub identities: Vec<IdentityCheck>,
     /// What the numbers mean.
@@ -277,15 +296,23 @@ impl RunResult {
     /// The largest share of the window that any worker had no time to spare in, because it was busy
     /// or waited for its CPU, `0.0 ..= 1.0`.
     pub fn busy_share_max(&self) -> f64 {
-        self.share_max(|worker| worker.busy_ns + worker.starved_ns)
+        let throttled_ns = self.throttled_ns();
+        self.share_max(|worker| worker.busy_ns + worker.starved_ns.max(throttled_ns))
     }
 
     /// The largest share of the window that any worker waited for its CPU, `0.0 ..= 1.0`.
     pub fn starved_share_max(&self) -> f64 {
-        self.share_max(|worker| worker.starved_ns)
+        let throttled_ns = self.throttled_ns();
+        self.share_max(|worker| worker.starved_ns.max(throttled_ns))
     }
 
-    fn share_max(&self, part_ns: fn(&WorkerSummary) -> u64) -> f64 {
+    /// How long a quota kept each worker from running, if all of them alike. Not every kernel counts
+    /// that as waiting for a CPU.
+    fn throttled_ns(&self) -> u64 {
+        self.quota.map_or(0, |quota| quota.throttled_ns / (self.workers.len() as u64).max(1))
+    }
+
+    fn share_max(&self, part_ns: impl Fn(&WorkerSummary) -> u64) -> f64 {
         let share = |worker: &WorkerSummary| part_ns(worker) as f64 / self.window_ns.max(1) as f64;
         self.workers.iter().map(share).fold(0.0, f64::max).min(1.0)
     }
@@ -369,6 +396,7 @@ impl Default for RunResult {
             target_on_this_machine: false,
             target_requests: None,
             server: None,
+            quota: None,
             identities: Vec::new(),
             verdict: Verdict::Invalid(Vec::new()),
             remarks: Vec::new(),

@@ -113,14 +113,14 @@ fn the_busiest_worker_decides_who_set_the_pace() {
     let with = |busy_ns: u64, turn_gap_ns_max: u64| {
         let worker = WorkerSummary { busy_ns, turn_gap_ns_max, ..WorkerSummary::default() };
         let mut result = RunResult { window_ns: 1000, ..RunResult::default() };
-        result.asked.connections = 64;
+        (result.asked.connections, result.open.max) = (64, 64);
         result.workers = vec![WorkerSummary::default(), worker];
         judge(&result)
     };
     assert_eq!(with(950, 0), Verdict::GeneratorLimited { busy_share: 0.95 });
     assert_eq!(
         with(620, 0),
-        Verdict::NotGeneratorLimited { busy_share: 0.62, try_connections: 256 }
+        Verdict::NotGeneratorLimited { busy_share: 0.62, try_connections: Some(256) }
     );
     let starved = |starved_ns: u64, target_on_this_machine: bool| {
         let worker = WorkerSummary { busy_ns: 300, starved_ns, ..WorkerSummary::default() };

@@ -7,6 +7,8 @@ use crate::record::Phase;
 const BUSY_SHARE_LIMITED: f64 = 0.90;
 /// A worker that waited for its CPU for this share of the window did not keep its load up.
 const STARVED_SHARE_MAX: f64 = 0.10;
+/// Where it is a quota that makes it wait, this share is enough: it comes all at once.
+const THROTTLED_SHARE_MAX: f64 = 0.01;
 /// wring's own part of the send lag may reach this, in nanoseconds, …
 const OWN_LAG_NS_MIN: u64 = 1_000_000;
 /// … or this share of the median service latency, if that is more.
@@ -67,8 +69,8 @@ pub enum Verdict {
     NotGeneratorLimited {
         /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
         busy_share: f64,
-        /// A connection count worth trying next.
-        try_connections: u32,
+        /// A connection count worth trying next; `None` where connections could not be had.
+        try_connections: Option<u32>,
     },
     /// On a schedule: what was due was sent, and the target kept up with it.
     ScheduleKept {
@@ -122,8 +124,11 @@ pub fn judge(result: &RunResult) -> Verdict {
     if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }
     } else {
-        let try_connections =
-            result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
+        // Where connections fail, asking for more of them is no advice.
+        let could_have_more = result.total.connections.failed.total() == 0
+            && result.open.max >= result.asked.connections;
+        let more = result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
+        let try_connections = could_have_more.then_some(more);
         Verdict::NotGeneratorLimited { busy_share, try_connections }
     }
 }
@@ -147,9 +152,10 @@ fn judge_schedule(result: &RunResult) -> Verdict {
     if sent_share >= SENT_SHARE_KEPT && !falls_behind(result) {
         return Verdict::ScheduleKept { sent_share };
     }
-    // A generator without time to spare must not blame its target.
+    // A generator without time to spare, or stopped by its quota, must not blame its target.
     let (busy_share, share) = (result.busy_share_max(), result.starved_share_max());
-    if share > STARVED_SHARE_MAX {
+    let is_throttled = result.quota.is_some() && share > THROTTLED_SHARE_MAX;
+    if share > STARVED_SHARE_MAX || is_throttled {
         Verdict::Invalid(vec![Invalid::Starved { share }])
     } else if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }

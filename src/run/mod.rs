@@ -8,6 +8,7 @@
 
 mod cost;
 mod engine;
+mod quota;
 mod session;
 mod timeline;
 mod wakeup;
@@ -37,6 +38,7 @@ use crate::worker::{
 
 use cost::CostWatch;
 use engine::{Engine, setup, setup_of_lane};
+use quota::QuotaWatch;
 use session::Seat;
 use timeline::Timeline;
 
@@ -290,7 +292,7 @@ fn conclude(
     collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
-    let Collected { mut timeline, mut cost } = collected;
+    let Collected { mut timeline, mut cost, quota } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
@@ -330,6 +332,7 @@ fn conclude(
         );
     }
     cost.tell(&mut result);
+    result.quota = quota.taken();
     result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
@@ -343,11 +346,13 @@ fn conclude(
 struct Collected {
     timeline: Timeline,
     cost: CostWatch,
+    quota: QuotaWatch,
 }
 
 impl Collected {
     fn new(plan: &Plan, readers: Vec<IntervalReader>) -> Self {
-        Self { timeline: Timeline::new(readers), cost: CostWatch::new(plan) }
+        let timeline = Timeline::new(readers);
+        Self { timeline, cost: CostWatch::new(plan), quota: QuotaWatch::new() }
     }
 }
 
@@ -365,7 +370,7 @@ fn supervise(
     collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
-    let Collected { timeline, cost } = collected;
+    let Collected { timeline, cost, quota } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
     let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
@@ -388,6 +393,7 @@ fn supervise(
         };
         thread::sleep(cost.sleep(look, clock.now_ns(), window(plan, control)));
         cost.look(clock.now_ns(), window(plan, control));
+        quota.look(clock.now_ns(), window(plan, control));
         match signals.count() {
             0 => {}
             1 => control.request_stop(Stop::Drain),

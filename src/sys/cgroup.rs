@@ -63,6 +63,11 @@ pub struct CgroupFacts {
 }
 
 impl CgroupFacts {
+    /// The limits as they are now.
+    pub fn read() -> Self {
+        Self::read_from(Path::new("/"))
+    }
+
     /// The limits below `root`, which is `/` but in tests.
     pub(super) fn read_from(root: &Path) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();

@@ -14,19 +14,22 @@ const HANG: Duration = Duration::from_secs(60);
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 const MS: u64 = 1_000_000;
 
-fn start(threads: u32, timing: Timing) -> Server {
-    let config = Config {
+fn config(engine: Engine, threads: u32, timing: Timing) -> Config {
+    Config {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         threads,
         cpus: Vec::new(),
         body_bytes: 0,
         timing,
         status: 200,
-        engine: Engine::Backend,
+        engine,
         close_after: None,
         faults_ppm: 0,
-    };
-    Server::start(config).unwrap()
+    }
+}
+
+fn start(threads: u32, timing: Timing) -> Server {
+    Server::start(config(Engine::Backend, threads, timing)).unwrap()
 }
 
 fn connect(server: &Server) -> TcpStream {
@@ -280,17 +283,6 @@ fn without_logging_there_is_no_log() {
 
 #[test]
 fn what_an_engine_or_several_threads_cannot_do_is_refused() {
-    let config = |engine, threads, timing| Config {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        threads,
-        cpus: Vec::new(),
-        body_bytes: 0,
-        timing,
-        status: 200,
-        engine,
-        close_after: None,
-        faults_ppm: 0,
-    };
     let log = Timing { is_logged: true, ..Timing::default() };
     for bad in [
         config(Engine::TokioUring, 1, log),

@@ -161,14 +161,7 @@ impl Run {
         let (outcome, sim) = worker.run(&control);
         let mut seconds: Vec<Second> = Vec::new();
         while let Some(interval) = reader.pop() {
-            seconds.push(Second {
-                inflight_start: interval.inflight_start,
-                inflight_end: interval.inflight_end,
-                backlog_start: interval.backlog_start,
-                backlog_end: interval.backlog_end,
-                flow: interval.flow,
-                ..Second::default()
-            });
+            seconds.push(Second::from(&interval));
         }
         let record = &outcome.record;
         let server = Some(sim.server().requests);

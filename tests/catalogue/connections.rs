@@ -70,8 +70,14 @@ pub(super) fn cases() -> Vec<Case> {
 
 pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
     vec![
-        ("D1", "a process of its own: tests/faults_connections.rs"),
-        ("D2", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D1",
+            "tests/faults_connections.rs: `d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu`",
+        ),
+        (
+            "D2",
+            "tests/faults_connections.rs: `d2_a_server_killed_and_started_again_gets_all_its_connections_back`",
+        ),
         (
             "D3",
             "tests/hostile.rs: `an_attempt_that_is_dropped_ends_in_time`; in `sim`: `Listener::Blackhole`",
@@ -82,19 +88,33 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
             "as it is accepted: tests/hostile.rs: `a_connection_reset_as_it_is_accepted_is_replaced`",
         ),
         ("D12", "really endless: tests/hostile.rs: `an_answer_without_an_end_ends_with_the_run`"),
-        ("D8", "a process of its own: tests/faults_connections.rs"),
-        ("D14", "a process of its own: tests/faults_connections.rs"),
-        ("D15", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D8",
+            "tests/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
+        ),
+        (
+            "D14",
+            "tests/faults_connections.rs: `d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurried`",
+        ),
+        (
+            "D15",
+            "tests/faults_connections.rs: `d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named`",
+        ),
         (
             "D16",
-            "`sim` has a listener that is unreachable; on loopback nothing is, and no other \
-             network may be touched: the causes by error number are tested in `sys`",
+            "tests/faults_connections.rs: `d16_a_network_that_leads_nowhere_is_named`; `sim` has a listener \
+             that is unreachable",
         ),
         (
             "D17",
-            "src/worker/tests/catalogue.rs: `late_completions_of_earlier_connections_are_dropped`",
+            "src/worker/tests/catalogue.rs: `late_completions_of_earlier_connections_are_dropped`; \
+             src/conn/tests.rs: `late_completions_give_their_bytes_back_and_change_nothing`",
         ),
-        ("D18", "a process of its own: tests/faults_connections.rs"),
+        (
+            "D18",
+            "tests/faults_connections.rs: `d18_thousands_of_connections_are_opened_in_time`; more than an \
+             address has ports end as D14",
+        ),
         (
             "D19",
             "needs raw sockets or minutes of silence; the kernel reports both as an error of the \

@@ -340,6 +340,12 @@ fn numbers() -> Vec<String> {
     all.collect()
 }
 
+/// Whether the file has a test of that name.
+fn exists(file: &str, test: &str) -> bool {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {test}(")))
+}
+
 #[test]
 fn every_number_of_the_four_families_has_a_case_or_a_reason() {
     let cases = cases();
@@ -347,6 +353,15 @@ fn every_number_of_the_four_families_has_a_case_or_a_reason() {
     let named = cases.iter().map(|case| case.number).chain(elsewhere.iter().map(|line| line.0));
     let named: BTreeSet<String> = named.map(str::to_owned).collect();
     assert_eq!(named, numbers().into_iter().collect::<BTreeSet<_>>());
+    for (number, where_or_why) in &elsewhere {
+        assert!(where_or_why.len() > 20, "{number}: no reason");
+        let mut words = where_or_why.split_whitespace();
+        while let Some(word) = words.next() {
+            let Some(file) = word.strip_suffix(".rs:") else { continue };
+            let test = words.next().unwrap_or_default().trim_matches(['`', ';', ',']);
+            assert!(exists(&format!("{file}.rs"), test), "{number}: no {test} in {file}.rs");
+        }
+    }
     let names: BTreeSet<String> = cases.iter().map(Case::name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have the same name");
 }

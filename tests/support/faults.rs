@@ -59,6 +59,15 @@ pub(crate) fn at(report: &Value, pointer: &str) -> u64 {
     number(report, pointer)
 }
 
+/// A verdict where connections failed names the cause instead of asking for more of them.
+pub(crate) fn assert_cause_named(report: &Value, cause: &str) {
+    let verdict = &report["verdict"];
+    let text = verdict["text"].as_str().expect("words");
+    assert!(!text.contains("try -c") && verdict["try_connections"].is_null(), "{text}");
+    // Where wring itself had no time to spare, that comes first.
+    assert!(text.contains(cause) || verdict["kind"] != "not generator-limited", "{text}");
+}
+
 /// Asserts that what took `limit` at the most, had it the machine for itself, does not hang.
 pub(crate) fn assert_within(began: Instant, limit: Duration, what: &str) {
     let limit = limit + HANG;

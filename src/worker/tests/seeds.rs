@@ -99,14 +99,7 @@ impl Drawn {
         let (outcome, sim) = Worker::new(sim, task, recorder, CpuTime::default).run(&control);
         let mut seconds = Vec::new();
         while let Some(interval) = reader.pop() {
-            seconds.push(Second {
-                inflight_start: interval.inflight_start,
-                inflight_end: interval.inflight_end,
-                backlog_start: interval.backlog_start,
-                backlog_end: interval.backlog_end,
-                flow: interval.flow,
-                ..Second::default()
-            });
+            seconds.push(Second::from(&interval));
         }
         Ended { outcome, sim, seconds }
     }
