@@ -19,6 +19,7 @@
 //! | 0 | `rng` | one small seeded generator | – |
 //! | 0 | `outcome` | how a request or a connection attempt can end; counters | – |
 //! | 1 | `hist` | latency histogram, merge, quantiles, overflow count | units, limits |
+//! | 1 | `stats` | intervals and tests over runs and blocks of runs | units, rng |
 //! | 1 | `proto` | HTTP codecs: bytes to events | limits |
 //! | 1 | `schedule` | intended send times: constant, Poisson, stages | units, rng |
 //! | 1 | `tls` | ciphertext to plaintext and back | outcome, limits |
@@ -35,7 +36,8 @@
 //! | 6 | `run` | threads, phases, signals, merge, manifest | worker, io, uring, epoll, sys, plan, record, result, hist, L0 |
 //! | 6 | `target` | the built-in reference server, three engines | L0, io, uring, epoll, sys |
 //! | 7 | `doctor` | is this machine fit to measure: what is looked at, how it is judged | run, target, result, plan, hist, io, uring, sys, units, limits |
-//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, hist, outcome, plan, doctor, units |
+//! | 7 | `compare` | which of several sets of blocks is faster, and whether that is real | result, stats, rng |
+//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, hist, outcome, plan, doctor, compare, units |
 //! | 9 | `live` | the terminal line over snapshots | record, result, report, hist, sys, units |
 //! | 10 | `cli` | arguments, lowering, exit codes | everything |
 //! | 11 | `fuzz` | fuzz bodies, for tests and the fuzzer alone | everything |
@@ -61,6 +63,7 @@
 //! 10. No async runtime in the engine.
 
 pub mod cli;
+pub mod compare;
 pub mod conn;
 pub mod doctor;
 pub mod epoll;
@@ -81,6 +84,7 @@ pub mod rng;
 pub mod run;
 pub mod schedule;
 pub mod sim;
+pub mod stats;
 pub mod sys;
 pub mod target;
 pub mod tls;

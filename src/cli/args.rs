@@ -1,6 +1,7 @@
 //! What was typed: each flag read and checked by itself, without a system call, so that help and
 //! version always work. What flags mean together is `lower`'s business.
 
+pub mod compare;
 mod connections;
 pub mod server;
 mod targets;
@@ -70,6 +71,8 @@ pub enum Command {
     Run(UrlArgs),
     /// Measure the built-in server: needs nothing else on this machine
     Selftest(RunArgs),
+    /// Tell which of two servers, builds or stored results is faster
+    Compare(Box<compare::CompareArgs>),
     /// Run the built-in server
     Serve(ServeArgs),
     /// Render a stored result again
@@ -206,10 +209,10 @@ pub struct RunArgs {
     #[arg(help_heading = "Output", hide_short_help = true)]
     pub color: ColorChoice,
     /// Nothing on stderr but errors
-    #[arg(short, long, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output", hide_short_help = true)]
     pub quiet: bool,
     /// Report more: per thread, per address, how it ran
-    #[arg(short, long, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output", hide_short_help = true)]
     pub verbose: bool,
 
     /// CPUs to use, such as 0-3,5 [default: all allowed]

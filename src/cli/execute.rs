@@ -1,6 +1,7 @@
 //! Carrying a job out: measure, serve, render; and which exit code that deserves.
 
 use std::io::Read;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::error::{CliError, EXIT_NOTHING_MEASURED, EXIT_USAGE};
 use super::files::ReportFile;
 use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
-use super::{Job, colored, selftest, write_stderr, write_stdout};
+use super::{Job, colored, compare, selftest, write_stderr, write_stdout};
 use crate::doctor;
 use crate::io::Address;
 use crate::live::{LiveLine, LiveView};
@@ -49,6 +50,7 @@ pub fn execute(job: Job) -> Result<u8, CliError> {
         Job::Serve(job) => serve(*job),
         Job::Report(args) => report(&args),
         Job::Doctor(args) => examine(args),
+        Job::Compare(job) => compare::execute(*job),
     }
 }
 
@@ -136,7 +138,7 @@ pub(super) fn exit_code(result: &RunResult) -> u8 {
     }
 }
 
-fn run_error(error: &RunError) -> CliError {
+pub(super) fn run_error(error: &RunError) -> CliError {
     let code = match error {
         RunError::Descriptors(_) => EXIT_USAGE,
         RunError::Backend(_) | RunError::NothingOpen { .. } => EXIT_NOTHING_MEASURED,
@@ -249,19 +251,7 @@ fn examine(args: DoctorArgs) -> Result<u8, CliError> {
 }
 
 fn report(args: &ReportArgs) -> Result<u8, CliError> {
-    let path = args.result.display();
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let file = std::fs::File::open(&args.result)?;
-        file.take(stored::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|error| {
-        CliError::usage(format!("cannot read '{path}': {error}"))
-            .hint("name a file written by wring -o")
-    })?;
-    let result = stored::read(&bytes)
-        .map_err(|error| CliError::usage(format!("cannot read '{path}': {error}")))?;
+    let result = read_stored(&args.result)?;
     let bytes = match args.format {
         ReportFormat::Json => json::render(&result),
         ReportFormat::Text => text::render(
@@ -275,4 +265,20 @@ fn report(args: &ReportArgs) -> Result<u8, CliError> {
         ),
     };
     write_stdout(&bytes).map(|()| 0)
+}
+
+/// Reads a file that `-o` wrote, or says what is wrong with it.
+pub(super) fn read_stored(file: &Path) -> Result<RunResult, CliError> {
+    let path = file.display();
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let file = std::fs::File::open(file)?;
+        file.take(stored::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| {
+        CliError::usage(format!("cannot read '{path}': {error}"))
+            .hint("name a file written by wring -o")
+    })?;
+    stored::read(&bytes).map_err(|error| CliError::usage(format!("cannot read '{path}': {error}")))
 }

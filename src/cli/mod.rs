@@ -11,6 +11,7 @@
 pub mod args;
 mod basic_auth;
 mod bodies;
+mod compare;
 mod connections;
 pub mod error;
 pub mod execute;
@@ -32,6 +33,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use args::{ColorChoice, Command, DoctorArgs, Parsed, ReportArgs, RunArgs};
+pub use compare::CompareJob;
 use error::CliError;
 use lower::{Refused, RunJob, ServeJob};
 use wrk::Persona;
@@ -72,6 +74,8 @@ pub enum Job {
     Report(ReportArgs),
     /// Examine this machine.
     Doctor(DoctorArgs),
+    /// Compare servers, builds or stored results.
+    Compare(Box<CompareJob>),
 }
 
 /// Why there is no job: what to print on each stream, and the exit code.
@@ -127,6 +131,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
         Command::Serve(args) => Job::Serve(Box::new(lower::serve(&args, allowed)?)),
         Command::Report(args) => Job::Report(args),
         Command::Doctor(args) => Job::Doctor(args),
+        Command::Compare(args) => Job::Compare(Box::new(compare::lower(*args, typed)?)),
         Command::Completions(shell) => Job::Print(completions(shell.shell)),
         Command::Man => Job::Print(manual()?),
     })

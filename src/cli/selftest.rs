@@ -33,15 +33,15 @@ const DESCRIPTORS_SPARE: u64 = 128;
 
 /// Which CPUs are whose.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Division {
-    client: Vec<u32>,
-    target: Vec<u32>,
-    shared: bool,
+pub(super) struct Division {
+    pub(super) client: Vec<u32>,
+    pub(super) target: Vec<u32>,
+    pub(super) shared: bool,
 }
 
 /// Divides `allowed`, physical cores first: the target gets half, rounded down, but the CPUs that
 /// the user gave to the generator are not taken from it.
-fn divide(spread: &[u32], asked: Option<&[u32]>) -> Division {
+pub(super) fn divide(spread: &[u32], asked: Option<&[u32]>) -> Division {
     let client_count = spread.len() - spread.len() / 2;
     let client: Vec<u32> = asked.map_or_else(|| spread[..client_count].to_vec(), <[u32]>::to_vec);
     let mut target: Vec<u32> = spread.iter().copied().filter(|cpu| !client.contains(cpu)).collect();

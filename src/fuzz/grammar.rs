@@ -76,6 +76,9 @@ pub(super) fn argv(data: &[u8]) {
                     is_one_message(&error);
                 }
             }
+            Command::Compare(compare) => {
+                measurement(compare.run, &["http://127.0.0.1:1/".to_owned()], &texts)
+            }
             Command::Doctor(_) | Command::Report(_) | Command::Completions(_) | Command::Man => {}
         },
     }

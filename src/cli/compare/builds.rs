@@ -1,0 +1,214 @@
+//! Servers that wring starts itself, again and again.
+//!
+//! The idea: two starts of one build differ by themselves (where memory lies, which thread got which
+//! connection), so the process is the unit: both sides are started, measured in pairs of blocks,
+//! stopped, and started again.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::thread;
+use std::time::Duration;
+
+use super::super::args::compare::CompareArgs;
+use super::super::error::CliError;
+use super::super::selftest::{Division, divide};
+use super::live::{Contest, open};
+use super::stored::name;
+use crate::compare::{Comparison, Layout, Race};
+use crate::plan::{Plan, ServerOf};
+use crate::report::escape;
+use crate::sys::{self, Child, Clock};
+
+/// How long a server may take from its start to its first answer.
+const START_PATIENCE_NS: u64 = 10_000_000_000;
+const START_LOOK: Duration = Duration::from_millis(10);
+/// The part of a process's time that warming up may take.
+const WARM_UP_PART: u64 = 4;
+/// What is shown of a server's output.
+const OUTPUT_LINES_MAX: usize = 20;
+const LINE_CHARS_MAX: usize = 200;
+
+/// Compares two commands, whose servers are asked for `path`.
+pub(super) fn compare(
+    args: &CompareArgs,
+    argv: &[String],
+    commands: &[String; 2],
+    path: &str,
+) -> Result<Comparison, CliError> {
+    let spread = sys::spread(&sys::read_topology(&sys::allowed_cpus()));
+    let asked = args.run.cpus.as_deref().and_then(sys::parse_cpu_list);
+    let division = divide(&spread, asked.as_deref());
+    let processes = u64::from(args.restarts) + 1;
+    let layout = if processes > 1 { Layout::Processes } else { Layout::Pairs };
+    let mut contest = Contest::new(args, layout);
+    contest.announce(args.run.quiet);
+    let mut race = Race::new(contest.rules(processes), args.run.seed);
+    let mut count = 0;
+    for process in 0..processes {
+        let slot_ns = contest.left_ns() / (processes - process);
+        let Some(mut servers) = start_both(&mut contest, args, argv, commands, path, &division)?
+        else {
+            break;
+        };
+        let measured = measure(&mut contest, &servers, slot_ns, layout);
+        explain(measured, &mut servers)?;
+        count += 1;
+        if contest.is_stopped() {
+            break;
+        }
+        // Servers that are slow to start or to stop may leave no time for another start.
+        let is_late = contest.left_ns() < contest.passed_ns() / count / 2;
+        let is_last = process + 1 == processes || is_late;
+        if layout == Layout::Processes {
+            contest.look(&mut race, is_last);
+        }
+        if contest.is_decided() || is_last {
+            break;
+        }
+        contest.next_process();
+    }
+    tell(&mut contest, &division, args.restarts);
+    let list = |cpus: &[u32]| cpus.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let setup = vec![format!(
+        "each side started {count} times, on CPUs {}; wring on {}",
+        list(&division.target),
+        list(&division.client)
+    )];
+    contest.finish(commands.clone(), setup)
+}
+
+fn tell(contest: &mut Contest, division: &Division, restarts: u32) {
+    if division.shared {
+        contest.notes.push(
+            "wring and the servers share all CPUs: each slows the other down; --cpus leaves some to \
+             the servers"
+                .to_owned(),
+        );
+    }
+    match restarts {
+        0 => contest.notes.push(
+            "each server was started once: how much one start differs from the next is not in the \
+             intervals; --restarts 5 measures it"
+                .to_owned(),
+        ),
+        1..3 => contest.notes.push(format!(
+            "{} starts of a side say little about how starts differ, so the intervals are wide; \
+             give --restarts 5 or more",
+            restarts + 1
+        )),
+        _ => {}
+    }
+}
+
+/// A server that answers.
+struct Server {
+    child: Child,
+    port: u16,
+    plan: Plan,
+}
+
+/// Starts both sides and waits until they answer; `None` when a signal came first.
+fn start_both(
+    contest: &mut Contest,
+    args: &CompareArgs,
+    argv: &[String],
+    commands: &[String; 2],
+    path: &str,
+    division: &Division,
+) -> Result<Option<[Server; 2]>, CliError> {
+    let mut servers = Vec::with_capacity(2);
+    for (side, command) in commands.iter().enumerate() {
+        let port = sys::free_port()
+            .map_err(|error| CliError::internal(format!("loopback has no free port: {error}")))?;
+        let url = format!("http://127.0.0.1:{port}{path}");
+        let mut plan = contest.plan(args, argv, &url, &division.client)?;
+        let command = command.replace("{port}", &port.to_string());
+        let child = Child::start(&command, &division.target).map_err(|error| {
+            CliError::nothing_measured(format!(
+                "the server of {} cannot be started: {error}",
+                name(side)
+            ))
+        })?;
+        plan.server = Some(ServerOf::Process(child.id()));
+        servers.push(Server { child, port, plan });
+    }
+    for (side, server) in servers.iter_mut().enumerate() {
+        if !answers(contest, side, server)? {
+            return Ok(None);
+        }
+    }
+    Ok(<[Server; 2]>::try_from(servers).ok())
+}
+
+/// Waits for the first answer; false when a signal came first.
+fn answers(contest: &Contest, side: usize, server: &mut Server) -> Result<bool, CliError> {
+    let port = server.port;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let clock = Clock::start();
+    while !contest.is_stopped() {
+        if sys::replies(address, server.plan.request.bytes()) {
+            return Ok(true);
+        }
+        if let Some(how) = server.child.ended() {
+            let what = format!("ended before it answered on port {port} ({how})");
+            return Err(complaint(side, &what, server));
+        }
+        if clock.now_ns() >= START_PATIENCE_NS {
+            let what = format!("does not answer on 127.0.0.1:{port} after 10 s");
+            return Err(complaint(side, &what, server));
+        }
+        thread::sleep(START_LOOK);
+    }
+    Ok(false)
+}
+
+fn measure(
+    contest: &mut Contest,
+    servers: &[Server; 2],
+    slot_ns: u64,
+    layout: Layout,
+) -> Result<(), CliError> {
+    let plans = servers.each_ref().map(|server| server.plan.clone());
+    let mut sessions = open(&plans)?;
+    let begun_ns = contest.left_ns();
+    contest.warm_up(&mut sessions, &plans, slot_ns / WARM_UP_PART)?;
+    if contest.is_stopped() {
+        return Ok(());
+    }
+    match layout {
+        Layout::Processes => {
+            let passed_ns = begun_ns.saturating_sub(contest.left_ns());
+            contest.fill(&mut sessions, &plans, slot_ns.saturating_sub(passed_ns))
+        }
+        Layout::Pairs | Layout::Runs => contest.race(&mut sessions, &plans),
+    }
+}
+
+/// A server that ended by itself explains what went wrong better than what was seen of it, and
+/// spoils what was measured before.
+fn explain(measured: Result<(), CliError>, servers: &mut [Server; 2]) -> Result<(), CliError> {
+    for (side, server) in servers.iter_mut().enumerate() {
+        if let Some(how) = server.child.ended() {
+            let what = format!("ended while it was measured ({how})");
+            return Err(complaint(side, &what, server));
+        }
+    }
+    measured
+}
+
+/// What is wrong with a server, and what it printed.
+fn complaint(side: usize, what: &str, server: &mut Server) -> CliError {
+    // What it prints when asked to end belongs to it.
+    server.child.stop();
+    let output = server.child.output();
+    let lines: Vec<&str> = output.lines().collect();
+    let from = lines.len().saturating_sub(OUTPUT_LINES_MAX);
+    let shown: Vec<String> = lines[from..]
+        .iter()
+        .map(|line| format!("\n    {}", escape(line, LINE_CHARS_MAX)))
+        .collect();
+    let error = CliError::nothing_measured(format!("the server of {} {what}", name(side)));
+    if shown.is_empty() {
+        return error.hint("it printed nothing; try its command by hand");
+    }
+    error.hint(format!("it printed:{}", shown.concat()))
+}

@@ -1,0 +1,516 @@
+//! Measuring two servers in turns until it is decided, or time is up.
+
+use super::super::args::RunArgs;
+use super::super::args::compare::CompareArgs;
+use super::super::error::CliError;
+use super::super::{execute, lower, redact, write_stderr};
+use super::stored::name;
+use super::{block_ns, metric};
+use crate::compare::{
+    Block, Comparison, FALSE_ALARM, Layout, Look, Metric, Order, Race, Rules, Side, Terms, Unfit,
+    Word, against, is_steady, summarize, unfit,
+};
+use crate::live::{LiveLine, LiveView};
+use crate::plan::Plan;
+use crate::result::{Interrupted, RunResult};
+use crate::rng::Rng;
+use crate::run::{RunError, Session};
+use crate::stats::RESAMPLES;
+use crate::sys::{self, Clock, SIGINT, Signals};
+use crate::units::format_duration_ns;
+
+/// Exit code: the measurement is invalid.
+const EXIT_INVALID: u8 = 4;
+/// The part of a block that comes before its window, so that caches are its own again.
+const SETTLE_PART: u64 = 12;
+/// The part of the time that warming up may take.
+const WARM_UP_PART: u64 = 5;
+/// So many blocks in a row without an answer are no accident.
+const EMPTY_MAX: u32 = 3;
+/// Bounds of how many pairs are planned.
+const PAIRS_MIN: u64 = 4;
+const PAIRS_MAX: u64 = 500;
+
+/// Compares two servers that run.
+pub(super) fn compare_urls(
+    args: &CompareArgs,
+    argv: &[String],
+    urls: [String; 2],
+) -> Result<Comparison, CliError> {
+    let allowed = sys::allowed_cpus();
+    let mut contest = Contest::new(args, Layout::Pairs);
+    let plans = [
+        contest.plan(args, argv, &urls[0], &allowed)?,
+        contest.plan(args, argv, &urls[1], &allowed)?,
+    ];
+    contest.announce(args.run.quiet);
+    let mut sessions = open(&plans)?;
+    let budget_ns = contest.left_ns() / WARM_UP_PART;
+    contest.warm_up(&mut sessions, &plans, budget_ns)?;
+    contest.race(&mut sessions, &plans)?;
+    drop(sessions);
+    contest.finish(urls.map(|url| redact::text(&url)), Vec::new())
+}
+
+/// Opens the sessions of both sides.
+pub(super) fn open(plans: &[Plan; 2]) -> Result<[Session; 2], CliError> {
+    let open = |plan| Session::open(plan).map_err(|error| execute::run_error(&error));
+    Ok([open(&plans[0])?, open(&plans[1])?])
+}
+
+/// What became of a pair of blocks.
+enum Taken {
+    /// Both are fit to be compared.
+    Pair(Box<[Block; 2]>),
+    /// One of them is not, through no fault of the servers.
+    Disturbed,
+    /// A signal came.
+    Stopped,
+}
+
+/// A comparison while it is measured.
+pub(super) struct Contest {
+    pub(super) signals: Signals,
+    pub(super) metric: Metric,
+    pub(super) notes: Vec<String>,
+    layout: Layout,
+    margin: f64,
+    seed: u64,
+    block_ns: u64,
+    connections: u32,
+    rate: Option<String>,
+    clock: Clock,
+    deadline_ns: u64,
+    order: Order,
+    /// What a pair takes, with everything around it.
+    pair_ns: u64,
+    numbered: u64,
+    process: u32,
+    disturbed: u64,
+    /// Blocks in a row that each side completed no request in.
+    empty: [u32; 2],
+    blocks: [Vec<Block>; 2],
+    look: Option<Look>,
+    line: LiveLine,
+}
+
+impl Contest {
+    /// Takes signals over, and starts the clock.
+    pub(super) fn new(args: &CompareArgs, layout: Layout) -> Self {
+        let block_ns = block_ns(args);
+        Self {
+            signals: Signals::install(),
+            metric: metric(args, args.run.rate.is_some()),
+            notes: Vec::new(),
+            layout,
+            margin: args.margin,
+            seed: args.run.seed,
+            block_ns,
+            connections: args.run.connections,
+            rate: args.run.rate.map(crate::units::format_rate),
+            clock: Clock::start(),
+            deadline_ns: args.max_duration,
+            order: Order::new(args.run.seed),
+            pair_ns: 2 * block_ns,
+            numbered: 0,
+            process: 0,
+            disturbed: 0,
+            empty: [0; 2],
+            blocks: [Vec::new(), Vec::new()],
+            look: None,
+            line: LiveLine::new(Some(args.max_duration), args.run.quiet),
+        }
+    }
+
+    /// The plan of one block against `url`.
+    pub(super) fn plan(
+        &mut self,
+        args: &CompareArgs,
+        argv: &[String],
+        url: &str,
+        allowed: &[u32],
+    ) -> Result<Plan, CliError> {
+        let run = RunArgs {
+            duration: Some(self.block_ns),
+            warmup: self.block_ns / SETTLE_PART,
+            json: None,
+            output: None,
+            ..args.run.clone()
+        };
+        let job = lower::run(&run, url, argv, allowed)?;
+        for note in job.notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+        Ok(job.plan)
+    }
+
+    pub(super) fn announce(&self, quiet: bool) {
+        if !quiet {
+            write_stderr(&format!(
+                "wring: A and B take turns in blocks of {}, for {} at most",
+                format_duration_ns(self.block_ns),
+                format_duration_ns(self.deadline_ns),
+            ));
+        }
+    }
+
+    /// Time until the comparison must end.
+    pub(super) fn left_ns(&self) -> u64 {
+        self.deadline_ns.saturating_sub(self.clock.now_ns())
+    }
+
+    /// Time since the comparison began.
+    pub(super) fn passed_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
+    /// Whether a signal came.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.signals.count() > 0
+    }
+
+    /// The blocks that follow are of the next process of both sides.
+    pub(super) fn next_process(&mut self) {
+        self.process += 1;
+    }
+
+    /// Takes pairs that do not count until both sides are steady, or for `budget_ns`.
+    pub(super) fn warm_up(
+        &mut self,
+        sessions: &mut [Session; 2],
+        plans: &[Plan; 2],
+        budget_ns: u64,
+    ) -> Result<(), CliError> {
+        let begun_ns = self.clock.now_ns();
+        let mut seen = [Vec::new(), Vec::new()];
+        // The first pair opens the connections, which is no measure of the others.
+        self.pair(sessions, plans)?;
+        let from_ns = self.clock.now_ns();
+        let mut pairs = 0;
+        while !self.is_stopped() {
+            if let Taken::Pair(blocks) = self.pair(sessions, plans)? {
+                for (values, block) in seen.iter_mut().zip(*blocks) {
+                    values.extend(block.value(self.metric).and_then(|v| self.metric.inward(v)));
+                }
+            }
+            pairs += 1;
+            let now_ns = self.clock.now_ns();
+            self.pair_ns = ((now_ns - from_ns) / pairs).max(1);
+            if seen.iter().all(|values| is_steady(values)) {
+                return Ok(());
+            }
+            if now_ns - begun_ns + self.pair_ns > budget_ns {
+                let note = "the warm-up was cut short: not both sides were seen to be steady; a \
+                            longer --max-duration gives it more time";
+                // Too short a time to tell is the user's choice; a drift is a finding.
+                if seen.iter().all(|values| values.len() >= 6)
+                    && !self.notes.iter().any(|n| n == note)
+                {
+                    self.notes.push(note.to_owned());
+                }
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes pairs until a look decides, a signal comes or time is up.
+    pub(super) fn race(
+        &mut self,
+        sessions: &mut [Session; 2],
+        plans: &[Plan; 2],
+    ) -> Result<(), CliError> {
+        let units_max = (self.left_ns() / self.pair_ns).clamp(PAIRS_MIN, PAIRS_MAX);
+        let mut race = Race::new(self.rules(units_max), self.seed);
+        while !self.is_stopped() {
+            self.count_pair(sessions, plans)?;
+            let count = self.blocks[0].len() as u64;
+            let is_last = count >= units_max || self.left_ns() < self.pair_ns;
+            if (is_last || race.is_look(count)) && !self.is_stopped() {
+                let looked = race.look(&self.differences(), is_last);
+                self.look = looked.or(self.look);
+            }
+            if is_last || self.is_decided() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a race decides by.
+    pub(super) fn rules(&self, units_max: u64) -> Rules {
+        Rules {
+            metric: self.metric,
+            margin: self.margin,
+            layout: self.layout,
+            units_max,
+            resamples: RESAMPLES,
+        }
+    }
+
+    /// Takes pairs of the current process for `time_ns`, at least one.
+    pub(super) fn fill(
+        &mut self,
+        sessions: &mut [Session; 2],
+        plans: &[Plan; 2],
+        time_ns: u64,
+    ) -> Result<(), CliError> {
+        let end_ns = self.clock.now_ns() + time_ns;
+        while !self.is_stopped() {
+            self.count_pair(sessions, plans)?;
+            if self.clock.now_ns() + self.pair_ns > end_ns {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets a race look at the processes so far.
+    pub(super) fn look(&mut self, race: &mut Race, is_last: bool) {
+        let looked = race.look(&self.differences(), is_last);
+        self.look = looked.or(self.look);
+    }
+
+    /// Whether a look has decided.
+    pub(super) fn is_decided(&self) -> bool {
+        self.look.is_some_and(|look| look.word != Word::Undecided)
+    }
+
+    fn count_pair(
+        &mut self,
+        sessions: &mut [Session; 2],
+        plans: &[Plan; 2],
+    ) -> Result<(), CliError> {
+        match self.pair(sessions, plans)? {
+            Taken::Pair(blocks) => {
+                for (index, (side, block)) in self.blocks.iter_mut().zip(*blocks).enumerate() {
+                    if block.value(self.metric).and_then(|v| self.metric.inward(v)).is_none() {
+                        return Err(self.unknown(index));
+                    }
+                    side.push(block);
+                }
+            }
+            Taken::Disturbed => self.disturbed += 1,
+            Taken::Stopped => {}
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, side: usize) -> CliError {
+        CliError::nothing_measured(format!(
+            "{} of {} is not known in a block of {}",
+            self.metric.name(),
+            name(side),
+            format_duration_ns(self.block_ns)
+        ))
+        .hint(match self.metric {
+            Metric::ServerCpu => "it is known with --a-cmd and --b-cmd only",
+            _ => "at least ten requests must lie above a percentile: try a longer --block",
+        })
+    }
+
+    /// One block of each side, in an order of its own.
+    fn pair(&mut self, sessions: &mut [Session; 2], plans: &[Plan; 2]) -> Result<Taken, CliError> {
+        self.numbered += 1;
+        let order = if self.order.reference_first() { [0, 1] } else { [1, 0] };
+        let mut blocks = [Block::default(); 2];
+        let mut is_disturbed = false;
+        for side in order {
+            let mut plan = plans[side].clone();
+            // Random arrivals are the same for both sides of a pair, and others in the next.
+            plan.seed = plan.seed.wrapping_add(self.numbered);
+            let result = sessions[side]
+                .block(&plan, &self.signals, &mut |_| {})
+                .map_err(|error| side_error(side, &error))?;
+            if self.is_stopped() {
+                return Ok(Taken::Stopped);
+            }
+            match unfit(&result) {
+                None => {}
+                Some(Unfit::Disturbed) => is_disturbed = true,
+                Some(Unfit::Miscounted) => return Err(miscounted(side, &result)),
+                Some(Unfit::Empty) if self.empty[side] + 1 < EMPTY_MAX => {
+                    self.empty[side] += 1;
+                    is_disturbed = true;
+                    continue;
+                }
+                Some(Unfit::Empty) => return Err(self.nothing_answered(side)),
+            }
+            self.empty[side] = 0;
+            blocks[side] = summarize(&result, self.process);
+            self.show(&result);
+        }
+        Ok(if is_disturbed { Taken::Disturbed } else { Taken::Pair(Box::new(blocks)) })
+    }
+
+    fn nothing_answered(&self, side: usize) -> CliError {
+        let length = format_duration_ns(self.block_ns);
+        CliError::nothing_measured(format!(
+            "{} completed no request in {EMPTY_MAX} blocks of {length}",
+            name(side)
+        ))
+        .hint("does the server still answer? A slow one needs a longer --block")
+    }
+
+    fn show(&mut self, result: &RunResult) {
+        let p99_ns = result.quantile_with_unanswered(0.99).ok();
+        self.line.update(&LiveView {
+            elapsed_ns: self.clock.now_ns(),
+            requests_per_s: result.requests_per_s(),
+            p50_ns: result.quantile_with_unanswered(0.5).ok(),
+            p99_ns,
+            failed: result.total.whole().failed.total(),
+            inflight: 0,
+            asked_per_s: None,
+            backlog: 0,
+        });
+    }
+
+    /// The differences of all pairs so far, by process.
+    fn differences(&self) -> Vec<Vec<f64>> {
+        let value = |block: &Block| {
+            block.value(self.metric).and_then(|value| self.metric.inward(value)).unwrap_or(f64::NAN)
+        };
+        let mut groups: Vec<Vec<f64>> = Vec::new();
+        let mut last = None;
+        for (a, b) in self.blocks[0].iter().zip(&self.blocks[1]) {
+            if last != Some(a.process) || groups.is_empty() {
+                groups.push(Vec::new());
+                last = Some(a.process);
+            }
+            if let Some(group) = groups.last_mut() {
+                group.push(value(b) - value(a));
+            }
+        }
+        groups
+    }
+
+    /// The comparison as it stands.
+    pub(super) fn finish(
+        mut self,
+        labels: [String; 2],
+        mut setup: Vec<String>,
+    ) -> Result<Comparison, CliError> {
+        // The report may be long and its reader slow: a signal now ends the process.
+        self.signals.release();
+        let interrupted = self.signals.first().map(|signal| match signal {
+            SIGINT => Interrupted::Interrupt,
+            _ => Interrupted::Terminate,
+        });
+        self.check_counts(interrupted)?;
+        self.line.finish();
+        let [a, b] = self.blocks;
+        let pairs = a.len();
+        let terms = Terms {
+            metric: self.metric,
+            margin: self.margin,
+            layout: self.layout,
+            alpha: self.look.map_or(FALSE_ALARM, |look| look.alpha),
+        };
+        let mut other = against(&a, &b, &terms, &mut Rng::new(self.seed));
+        // What a look found stands; the same data with other resamples may say it a little otherwise.
+        match self.look {
+            Some(look) if interrupted.is_none() => {
+                other.word = look.word;
+                other.is_by_few = look.is_by_few;
+                let decisive = other.differences.iter_mut().find(|d| d.metric == self.metric);
+                if let Some(difference) = decisive {
+                    difference.estimate = Some(look.estimate);
+                }
+                if look.word != Word::Undecided {
+                    other.more = None;
+                }
+            }
+            // Between looks there is no verdict.
+            _ => other.word = Word::Undecided,
+        }
+        let pace = self
+            .rate
+            .as_ref()
+            .map_or_else(|| "as fast as it goes".to_owned(), |rate| format!("at {rate}"));
+        setup.insert(
+            0,
+            format!(
+                "{} connections, {pace}; {pairs} pairs of blocks of {}",
+                self.connections,
+                format_duration_ns(self.block_ns)
+            ),
+        );
+        let limited = a.iter().chain(&b).filter(|block| block.is_generator_limited).count();
+        if limited > pairs {
+            self.notes.push(format!(
+                "wring itself was the limit in {limited} of {} blocks: what differs between the \
+                 sides may be hidden; give it more CPUs (-t, --cpus), or compare at a rate (-R)",
+                2 * pairs
+            ));
+        }
+        if self.disturbed > 0 {
+            self.notes.push(format!(
+                "{} more pairs were left out: wring or the machine stood still in one of them",
+                self.disturbed
+            ));
+        }
+        let [label_a, label_b] = labels;
+        Ok(Comparison {
+            sides: vec![
+                Side { name: name(0), label: label_a, blocks: a },
+                Side { name: name(1), label: label_b, blocks: b },
+            ],
+            others: vec![other],
+            metric: self.metric,
+            margin: self.margin,
+            layout: self.layout,
+            setup,
+            notes: self.notes,
+            interrupted,
+        })
+    }
+
+    /// Whether there is anything to report.
+    fn check_counts(&self, interrupted: Option<Interrupted>) -> Result<(), CliError> {
+        let pairs = self.blocks[0].len() as u64;
+        match interrupted {
+            Some(by) if pairs == 0 => Err(CliError {
+                message: "interrupted before anything was compared".to_owned(),
+                hint: None,
+                code: if by == Interrupted::Interrupt { 130 } else { 143 },
+            }),
+            None if self.disturbed > pairs => Err(CliError {
+                message: format!(
+                    "wring or the machine stood still in {} of {} pairs of blocks: nothing can be \
+                     compared",
+                    self.disturbed,
+                    self.disturbed + pairs
+                ),
+                hint: Some("wring doctor tells whether this machine is fit to measure".to_owned()),
+                code: EXIT_INVALID,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn side_error(side: usize, error: &RunError) -> CliError {
+    let error = execute::run_error(error);
+    CliError { message: format!("{}: {}", name(side), error.message), ..error }
+}
+
+fn miscounted(side: usize, result: &RunResult) -> CliError {
+    let broken: Vec<_> = result
+        .identities
+        .iter()
+        .filter(|check| check.is_broken())
+        .map(|check| check.identity.name())
+        .collect();
+    CliError {
+        message: format!(
+            "{}: the counts of a block do not add up: {}",
+            name(side),
+            broken.join(", ")
+        ),
+        hint: Some("this is a bug of wring; please report it".to_owned()),
+        code: EXIT_INVALID,
+    }
+}

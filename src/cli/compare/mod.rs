@@ -1,0 +1,264 @@
+//! `wring compare`: what was typed becomes two sides, which are measured in turns or read, compared and
+//! reported.
+//!
+//! Owns which kind of sides was named, the output and the exit code. `live` measures, `builds` starts
+//! servers, `stored` reads files; what a difference is and when it is real is the room `compare`'s.
+
+mod builds;
+mod live;
+mod stored;
+
+use std::path::Path;
+
+use super::args::compare::{CompareArgs, CompareFormat, FailOn};
+use super::error::CliError;
+use super::files::ReportFile;
+use super::{colored, write_stdout};
+use crate::compare::{Comparison, Metric, Word};
+use crate::report::compare as render;
+use crate::result::Interrupted;
+
+/// Exit code: a threshold failed.
+const EXIT_FAILED: u8 = 99;
+/// Length of a block when none is asked for, in nanoseconds.
+const BLOCK_NS: u64 = 250_000_000;
+/// Longest that a low rate makes it.
+const BLOCK_NS_MAX: u64 = 5_000_000_000;
+/// Shortest that a short comparison makes it, and how many there are to be in one at least.
+const BLOCK_NS_MIN: u64 = 20_000_000;
+const BLOCKS_MIN: u64 = 60;
+
+/// What is compared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Kind {
+    /// Two servers that run.
+    Urls([String; 2]),
+    /// Two commands, and what to ask their servers for.
+    Commands([String; 2], String),
+    /// Stored results: the files of each side.
+    Files(Vec<Vec<String>>),
+}
+
+/// What `wring compare` is to do.
+#[derive(Clone, Debug)]
+pub struct CompareJob {
+    args: Box<CompareArgs>,
+    argv: Vec<String>,
+    kind: Kind,
+}
+
+/// Checks what can be checked without touching the network.
+pub(super) fn lower(args: CompareArgs, argv: Vec<String>) -> Result<CompareJob, CliError> {
+    let kind = kind(&args)?;
+    if !matches!(kind, Kind::Files(_)) {
+        check_flags(&args)?;
+        super::lower::check(&args.run)?;
+    }
+    if args.run.json == Some(None) && args.format != CompareFormat::Text {
+        return Err(CliError::usage("--json and --format contradict each other; give one of them"));
+    }
+    Ok(CompareJob { args: Box::new(args), argv, kind })
+}
+
+/// Carries it out; answers with the exit code.
+pub(super) fn execute(job: CompareJob) -> Result<u8, CliError> {
+    let CompareJob { args, argv, kind } = job;
+    let file = match &args.run.json {
+        Some(Some(path)) => Some(ReportFile::open("--json", path)?),
+        _ => None,
+    };
+    let comparison = match kind {
+        Kind::Files(sides) => stored::compare(&args, &sides)?,
+        Kind::Urls(urls) => live::compare_urls(&args, &argv, urls)?,
+        Kind::Commands(commands, path) => builds::compare(&args, &argv, &commands, &path)?,
+    };
+    present(&args, &comparison, file)?;
+    Ok(exit_code(&comparison, args.fail_on))
+}
+
+fn present(
+    args: &CompareArgs,
+    comparison: &Comparison,
+    file: Option<ReportFile>,
+) -> Result<(), CliError> {
+    let mut written = Ok(());
+    if let Some(file) = file {
+        let path = file.path().display().to_string();
+        written = file
+            .commit(&render::json(comparison))
+            .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")));
+    }
+    let is_json = args.run.json == Some(None) || args.format == CompareFormat::Json;
+    write_stdout(&match args.format {
+        _ if is_json => render::json(comparison),
+        CompareFormat::Md => render::markdown(comparison),
+        _ => render::text(comparison, colored(args.run.color)),
+    })?;
+    written
+}
+
+/// The first that applies: interrupted, failed, fine.
+fn exit_code(comparison: &Comparison, fail_on: FailOn) -> u8 {
+    let is_beyond_margin = |other: &crate::compare::Against| {
+        let decisive = other.differences.iter().find(|d| d.metric == comparison.metric);
+        decisive.is_some_and(|difference| difference.relative().abs() > comparison.margin)
+    };
+    let slower = comparison.others.iter().any(|o| o.word == Word::Slower && is_beyond_margin(o));
+    let undecided = comparison.others.iter().any(|other| other.word == Word::Undecided);
+    match (comparison.interrupted, fail_on) {
+        (Some(Interrupted::Interrupt), _) => 130,
+        (Some(Interrupted::Terminate), _) => 143,
+        (None, FailOn::Never) => 0,
+        (None, FailOn::Undecided) if slower || undecided => EXIT_FAILED,
+        (None, FailOn::Slower) if slower => EXIT_FAILED,
+        _ => 0,
+    }
+}
+
+/// Which kind of sides the words are.
+fn kind(args: &CompareArgs) -> Result<Kind, CliError> {
+    const USAGE: &str = "write wring compare URL_A URL_B, wring compare a.json b.json, or wring \
+                         compare --a-cmd './a --port {port}' --b-cmd './b --port {port}' /path";
+    let words = &args.sides;
+    match (&args.a_cmd, &args.b_cmd) {
+        (Some(a), Some(b)) => return commands(a, b, words),
+        (None, None) => {}
+        (Some(_), None) => {
+            return Err(CliError::usage("--a-cmd starts one side only; --b-cmd is missing"));
+        }
+        (None, Some(_)) => {
+            return Err(CliError::usage("--b-cmd starts one side only; --a-cmd is missing"));
+        }
+    }
+    let is_url = |word: &&String| word.contains("://");
+    let is_file = |word: &&String| word.split(',').all(|path| Path::new(path).is_file());
+    if let Some(word) = words.iter().find(|word| !is_url(word) && !is_file(word)) {
+        let shown = super::redact::text(word);
+        let shown = shown.escape_debug();
+        let missing = word.split(',').find(|path| !Path::new(path).is_file()).unwrap_or(word);
+        let missing = missing.escape_debug();
+        let looks_like_a_host = word.contains(':') || word == "localhost";
+        let hint = match () {
+            () if looks_like_a_host => format!("did you mean 'http://{shown}'?"),
+            () if word.starts_with('/') => format!("a path needs --a-cmd and --b-cmd; {USAGE}"),
+            () => format!("there is no file '{missing}'; {USAGE}"),
+        };
+        let message = format!("'{shown}' is neither a URL nor a stored result");
+        return Err(CliError::usage(message).hint(hint));
+    }
+    match words.as_slice() {
+        [] => Err(CliError::usage("nothing to compare is given").hint(USAGE)),
+        [one] => {
+            let shown = super::redact::text(one);
+            let message =
+                format!("'{}' is one side only; a second one is missing", shown.escape_debug());
+            Err(CliError::usage(message).hint(USAGE))
+        }
+        [a, b] if is_url(&a) && is_url(&b) => {
+            // What is wrong with one is told before anything is asked of the other.
+            super::url::split(a)?;
+            super::url::split(b)?;
+            Ok(Kind::Urls([a.clone(), b.clone()]))
+        }
+        words if words.iter().all(|word| !is_url(&word)) => {
+            let files = |word: &String| word.split(',').map(str::to_owned).collect();
+            Ok(Kind::Files(words.iter().map(files).collect()))
+        }
+        words if words.iter().all(|word| is_url(&word)) => {
+            Err(CliError::usage(format!("{} URLs are given; two are compared", words.len()))
+                .hint("store a run of each with -o and compare the files, three or more"))
+        }
+        _ => Err(CliError::usage("a URL and a stored result cannot be compared").hint(USAGE)),
+    }
+}
+
+fn commands(a: &str, b: &str, words: &[String]) -> Result<Kind, CliError> {
+    for (flag, command) in [("--a-cmd", a), ("--b-cmd", b)] {
+        if command.trim().is_empty() {
+            return Err(CliError::usage(format!("{flag} is empty; give a command")));
+        }
+        if !command.contains("{port}") {
+            let message = format!("{flag} '{}' has no {{port}}", command.escape_debug());
+            return Err(CliError::usage(message)
+                .hint("write {port} where the server is told its port: './server --port {port}'"));
+        }
+    }
+    let path = match words {
+        [] => "/",
+        [path] if path.starts_with('/') => path,
+        [word] => {
+            let shown = super::redact::text(word);
+            let message = format!("'{}' is not a path", shown.escape_debug());
+            return Err(CliError::usage(message)
+                .hint("with --a-cmd wring chooses host and port: give the path alone, such as /"));
+        }
+        _ => {
+            return Err(CliError::usage(format!(
+                "{} words are given; with --a-cmd there is one path",
+                words.len()
+            )));
+        }
+    };
+    Ok(Kind::Commands([a.to_owned(), b.to_owned()], path.to_owned()))
+}
+
+/// Flags of a measurement that have no meaning for blocks.
+fn check_flags(args: &CompareArgs) -> Result<(), CliError> {
+    let run = &args.run;
+    const SHORT: &str = "--max-duration bounds the comparison, --block sets the length of a block";
+    let given = [
+        ("-d", run.duration.is_some(), SHORT),
+        ("-n", run.requests.is_some(), SHORT),
+        ("--stages", run.stages.is_some(), "-R gives both sides a constant rate"),
+        ("--warmup", run.warmup > 0, "a comparison finds out by itself when both are warm"),
+        ("-o", run.output.is_some(), "--json=FILE keeps what was found"),
+        ("-L", run.latency, "the table has the percentiles"),
+        ("-U", run.u_latency, "the table has the percentiles"),
+        (
+            "--server-pid",
+            run.server.server_pid.is_some() || run.server.server_cgroup.is_some(),
+            "with --a-cmd and --b-cmd the cost of both is told",
+        ),
+    ];
+    match given.iter().find(|(_, is_given, _)| *is_given) {
+        Some((flag, _, hint)) => {
+            Err(CliError::usage(format!("{flag} has no meaning in a comparison")).hint(*hint))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the verdict is about.
+fn metric(args: &CompareArgs, is_paced: bool) -> Metric {
+    match (args.metric, is_paced) {
+        (Some(choice), _) => choice.metric(),
+        (None, false) => Metric::RequestsPerS,
+        (None, true) => Metric::P99,
+    }
+}
+
+/// How long a block is: so long that at the asked rate its percentile is known, and so short that
+/// there are enough of them.
+fn block_ns(args: &CompareArgs) -> u64 {
+    if let Some(block_ns) = args.block {
+        return block_ns;
+    }
+    // Ten samples above, and a tenth more to be sure.
+    let requests = match metric(args, args.run.rate.is_some()) {
+        Metric::P99 => 1100.0,
+        Metric::P999 => 11_000.0,
+        _ => 110.0,
+    };
+    let rate_per_s = args.run.rate.map_or(f64::INFINITY, rate_per_s);
+    let needed_ns = (requests / rate_per_s * 1e9) as u64;
+    let usual_ns = BLOCK_NS.min(args.max_duration / BLOCKS_MIN).max(BLOCK_NS_MIN);
+    usual_ns.max(needed_ns.min(BLOCK_NS_MAX))
+}
+
+fn rate_per_s(rate: crate::units::Rate) -> f64 {
+    crate::schedule::Profile::constant(rate, None)
+        .map_or(f64::INFINITY, |profile| profile.rate_per_s_at(0))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! Comparing stored results.
+
+use std::path::Path;
+
+use super::super::args::compare::CompareArgs;
+use super::super::error::CliError;
+use super::super::execute::read_stored;
+use super::metric;
+use crate::compare::{self, Comparison, Layout, SHOWN, Side, Terms, against, summarize, unlike};
+use crate::report::escape;
+use crate::result::{RunResult, Verdict};
+use crate::rng::Rng;
+
+/// Longest URL shown, in characters.
+const URL_CHARS_MAX: usize = 200;
+
+/// Reads all files and compares the sides with the first.
+pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Comparison, CliError> {
+    let mut notes = Vec::new();
+    let mut first: Option<(String, RunResult)> = None;
+    let mut sides = Vec::new();
+    let mut metrics = None;
+    for (index, paths) in files.iter().enumerate() {
+        let mut blocks = Vec::new();
+        let mut url = String::new();
+        for path in paths {
+            let result = read_stored(Path::new(path))?;
+            let path = path.escape_debug().to_string();
+            if let Some((other, reference)) = &first {
+                check_alike(args, (other, reference), (&path, &result), &mut notes)?;
+            }
+            if let Verdict::Invalid(_) = result.verdict {
+                notes.push(format!("the run in '{path}' is invalid by its own verdict"));
+            }
+            metrics.get_or_insert_with(|| metric(args, result.asked.schedule.is_some()));
+            blocks.push(summarize(&result, 0));
+            url = escape(&result.asked.url, URL_CHARS_MAX);
+            first.get_or_insert((path, result));
+        }
+        let shown: Vec<String> = paths.iter().map(|path| path.escape_debug().to_string()).collect();
+        sides.push(Side {
+            name: name(index),
+            label: format!("{} ({url})", shown.join(", ")),
+            blocks,
+        });
+    }
+    let metric = metrics.unwrap_or(compare::Metric::RequestsPerS);
+    if let Some(side) =
+        sides.iter().find(|side| side.blocks.iter().any(|b| b.value(metric).is_none()))
+    {
+        let message = format!("{} is not known in the results of {}", metric.name(), side.name);
+        return Err(CliError::nothing_measured(message).hint("--metric chooses another"));
+    }
+    if sides.iter().any(|side| side.blocks.len() < 2) {
+        notes.push(
+            "with a single run of a side no interval can be given: how much runs differ by \
+             themselves is not known; give several of each, a1.json,a2.json b1.json,b2.json"
+                .to_owned(),
+        );
+    }
+    let terms = Terms { metric, margin: args.margin, layout: Layout::Runs, alpha: SHOWN };
+    let mut rng = Rng::new(args.run.seed);
+    let others = sides[1..]
+        .iter()
+        .map(|side| against(&sides[0].blocks, &side.blocks, &terms, &mut rng))
+        .collect();
+    Ok(Comparison {
+        setup: first.map(|(_, result)| setup(&result)).unwrap_or_default(),
+        sides,
+        others,
+        metric,
+        margin: args.margin,
+        layout: Layout::Runs,
+        notes,
+        interrupted: None,
+    })
+}
+
+/// `A`, `B`, … `Z`, then numbers.
+pub(super) fn name(index: usize) -> String {
+    match u8::try_from(index) {
+        Ok(index @ 0..26) => char::from(b'A' + index).to_string(),
+        _ => format!("side {}", index + 1),
+    }
+}
+
+fn setup(result: &RunResult) -> Vec<String> {
+    let asked = &result.asked;
+    vec![format!("stored results, {} connections", asked.connections)]
+}
+
+fn check_alike(
+    args: &CompareArgs,
+    (path_a, a): (&str, &RunResult),
+    (path_b, b): (&str, &RunResult),
+    notes: &mut Vec<String>,
+) -> Result<(), CliError> {
+    let found = unlike(a, b);
+    if found.is_empty() {
+        return Ok(());
+    }
+    let found = escape(&found.join("; "), 400);
+    let message = format!("'{path_a}' and '{path_b}' were not made alike: {found}");
+    if !args.force {
+        return Err(CliError::usage(message).hint(
+            "what differs besides the target may be the difference; --force compares all the same",
+        ));
+    }
+    notes.push(message);
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! The difference of one metric with its interval, and the word for it.
+
+use super::{Block, Metric, SHOWN};
+use crate::rng::Rng;
+use crate::stats::{self, Estimate, Units, student_critical, units_needed};
+
+/// How the blocks of two sides belong together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Layout {
+    /// Block `i` of both sides make a pair; one process each.
+    Pairs,
+    /// The same, in several processes one after the other, which are the units.
+    Processes,
+    /// Runs of their own, in no order.
+    Runs,
+}
+
+/// What the other side is beside the reference.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Word {
+    /// The interval lies within the margin.
+    Same,
+    /// The interval excludes no difference, on the good side.
+    Faster,
+    /// The same on the other side.
+    Slower,
+    /// Neither.
+    Undecided,
+}
+
+impl Word {
+    /// As it stands in the verdict.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Faster => "faster",
+            Self::Slower => "slower",
+            Self::Undecided => "undecided",
+        }
+    }
+}
+
+/// How one metric of another side differs from the reference's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Difference {
+    /// Which.
+    pub metric: Metric,
+    /// The reference's mean: geometric over blocks, except shares.
+    pub reference: f64,
+    /// The other's.
+    pub other: f64,
+    /// Of the logarithm of the ratio, or of the plain difference of shares; `None` when there are too
+    /// few units for any.
+    pub estimate: Option<Estimate>,
+}
+
+impl Difference {
+    /// The other relative to the reference, less 1; of shares the plain difference.
+    pub fn relative(&self) -> f64 {
+        match (&self.estimate, self.metric.is_share()) {
+            (Some(estimate), _) => self.metric.outward(estimate.value),
+            (None, true) => self.other - self.reference,
+            (None, false) => self.other / self.reference - 1.0,
+        }
+    }
+
+    /// The 95 % interval of `relative`.
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        self.interval_at(SHOWN)
+    }
+
+    /// The interval with the error probability `alpha`.
+    pub fn interval_at(&self, alpha: f64) -> Option<(f64, f64)> {
+        let (low, high) = self.estimate?.at_level(alpha);
+        Some((self.metric.outward(low), self.metric.outward(high)))
+    }
+}
+
+/// Compares one metric; `None` when it is not known in every block of both sides.
+pub fn difference(
+    metric: Metric,
+    reference: &[Block],
+    other: &[Block],
+    layout: Layout,
+    rng: &mut Rng,
+) -> Option<Difference> {
+    let values = |side: &[Block]| -> Option<Vec<f64>> {
+        side.iter().map(|block| metric.inward(block.value(metric)?)).collect()
+    };
+    let (a, b) = (values(reference)?, values(other)?);
+    if a.is_empty() || b.is_empty() {
+        return None;
+    }
+    let estimate = match layout {
+        Layout::Runs => stats::estimate(Units::Separate(&a, &b), stats::RESAMPLES, rng),
+        Layout::Pairs => {
+            let pairs: Vec<f64> = a.iter().zip(&b).map(|(a, b)| b - a).collect();
+            stats::estimate(Units::Single(&pairs), stats::RESAMPLES, rng)
+        }
+        Layout::Processes => {
+            let pairs: Vec<f64> = a.iter().zip(&b).map(|(a, b)| b - a).collect();
+            let groups = by_process(reference, &pairs);
+            stats::estimate(Units::Nested(&groups), stats::RESAMPLES, rng)
+        }
+    };
+    // Every process counts alike, however many blocks it had, as it does in the estimate.
+    let of = |side: &[Block], values: &[f64]| match layout {
+        Layout::Processes => {
+            let means: Vec<f64> =
+                by_process(side, values).iter().map(|group| mean(group)).collect();
+            metric.level(mean(&means))
+        }
+        Layout::Pairs | Layout::Runs => metric.level(mean(values)),
+    };
+    Some(Difference { metric, reference: of(reference, &a), other: of(other, &b), estimate })
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// One value for each block, by the process that the block was measured in.
+fn by_process(blocks: &[Block], values: &[f64]) -> Vec<Vec<f64>> {
+    let mut groups: Vec<(u32, Vec<f64>)> = Vec::new();
+    for (block, &value) in blocks.iter().zip(values) {
+        match groups.last_mut() {
+            Some((process, group)) if *process == block.process => group.push(value),
+            _ => groups.push((block.process, vec![value])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// The word for an interval of relative differences.
+pub fn judge(metric: Metric, (low, high): (f64, f64), margin: f64) -> Word {
+    let (more, less) = (low > 0.0, high < 0.0);
+    let (better, worse) = if metric.more_is_better() { (more, less) } else { (less, more) };
+    match () {
+        () if low > -margin && high < margin => Word::Same,
+        () if better => Word::Faster,
+        () if worse => Word::Slower,
+        () => Word::Undecided,
+    }
+}
+
+/// How many units (pairs, processes, runs of a side) more it would take to decide, were the
+/// difference what it seems to be: until the interval at `alpha` no longer reaches zero or, where
+/// that is sooner, lies within the margin. `None` where nothing is known.
+pub fn units_more(difference: &Difference, alpha: f64, margin: f64) -> Option<u64> {
+    let estimate = difference.estimate?;
+    // Near 1 the logarithm of a ratio is its distance from 1.
+    let off = estimate.value.abs();
+    let gap = off.max(margin - off);
+    let critical = student_critical(alpha / 2.0, estimate.degrees.max(8.0));
+    let needed = units_needed(estimate.deviation(), gap, critical);
+    let more = needed.saturating_sub(estimate.units as u64).max(1);
+    (gap > 0.0 && more < 1 << 40).then_some(more)
+}

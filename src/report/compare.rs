@@ -1,0 +1,497 @@
+//! A comparison as text, as Markdown for a pull request, and as JSON.
+
+use serde::Serialize;
+
+use super::table::grid;
+use super::{NOTE_CHARS_MAX, escape, json, words};
+use crate::compare::{Against, Comparison, Difference, Layout, Metric, SHOWN, Word};
+use crate::units::{format_duration_ns, format_grouped};
+
+/// The version of the object.
+const SCHEMA_VERSION: u32 = 1;
+/// Longest label shown, in characters.
+const LABEL_CHARS_MAX: usize = 300;
+
+const BOLD: (&str, &str) = ("\u{1b}[1m", "\u{1b}[0m");
+
+/// The text report; its last line is the verdict.
+pub fn text(comparison: &Comparison, color: bool) -> Vec<u8> {
+    let mut text = String::new();
+    let names: Vec<&str> = comparison.sides.iter().map(|side| side.name.as_str()).collect();
+    text += &format!("Comparing {}: {}\n", listed(&names), setup(comparison));
+    for side in &comparison.sides {
+        text += &format!("  {}  {}\n", side.name, escape(&side.label, LABEL_CHARS_MAX));
+    }
+    text.push('\n');
+    let rows: Vec<Vec<String>> = rows(comparison);
+    for line in grid(&rows) {
+        text += &line;
+        text.push('\n');
+    }
+    let notes = notes(comparison);
+    if !notes.is_empty() {
+        text += "\nNotes\n";
+        for note in notes {
+            text += &format!("  {note}\n");
+        }
+    }
+    text.push('\n');
+    let (on, off) = if color { BOLD } else { ("", "") };
+    for line in verdicts(comparison) {
+        text += &format!("{on}{line}{off}\n");
+    }
+    text.into_bytes()
+}
+
+/// Markdown: the verdict, the table, the rest folded away.
+pub fn markdown(comparison: &Comparison) -> Vec<u8> {
+    let mut text = String::new();
+    for line in verdicts(comparison) {
+        text += &format!("**{}**\n\n", marked(&line));
+    }
+    let rows = rows(comparison);
+    for (index, row) in rows.iter().enumerate() {
+        let cells: Vec<String> = row.iter().map(|cell| marked(cell)).collect();
+        text += &format!("| {} |\n", cells.join(" | "));
+        if index == 0 {
+            text += &format!("| --- | --- |{}\n", " ---: |".repeat(row.len() - 2));
+        }
+    }
+    text +=
+        &format!("\n<details><summary>How it was measured</summary>\n\n{}\n\n", setup(comparison));
+    for side in &comparison.sides {
+        let label = escape(&side.label, LABEL_CHARS_MAX).replace('`', "'");
+        text += &format!("- {}: `{label}`\n", side.name);
+    }
+    for note in notes(comparison) {
+        text += &format!("- {}\n", marked(&note));
+    }
+    text += "\n</details>\n";
+    text.into_bytes()
+}
+
+/// What Markdown would take for its own.
+fn marked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '|' | '*' | '_' | '`' | '<' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn listed(names: &[&str]) -> String {
+    match names {
+        [rest @ .., last] if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.join(""),
+    }
+}
+
+fn setup(comparison: &Comparison) -> String {
+    comparison.setup.join("; ")
+}
+
+fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes: Vec<String> =
+        comparison.notes.iter().map(|note| escape(note, NOTE_CHARS_MAX)).collect();
+    for (side, other) in comparison.sides[1..].iter().zip(&comparison.others) {
+        let Some(difference) = decisive(comparison, other) else { continue };
+        let excludes_zero =
+            difference.interval().is_some_and(|(low, high)| low > 0.0 || high < 0.0);
+        if other.is_by_few {
+            notes.push(format!(
+                "{}: what the interval shows comes from few pairs of blocks; most do not show it, \
+                 and chance may have put them there",
+                side.name
+            ));
+        } else if other.word == Word::Undecided && excludes_zero {
+            notes.push(format!(
+                "{}: the interval excludes zero, but for a verdict {:.4} % certainty was asked here \
+                 instead of 95: who looks often must ask for more",
+                side.name,
+                (1.0 - other.alpha) * 100.0
+            ));
+        }
+        if let Some(more) = other.more {
+            notes.push(format!("{}: {}", side.name, more_needed(comparison.layout, more)));
+        }
+    }
+    if let Some(by) = comparison.interrupted {
+        notes.push(format!("interrupted by {} before it was decided", words::interrupted(by)));
+    }
+    notes
+}
+
+fn more_needed(layout: Layout, more: u64) -> String {
+    let count = format_grouped(match layout {
+        Layout::Pairs => more.saturating_mul(2),
+        _ => more,
+    });
+    let what = match layout {
+        Layout::Pairs => "more blocks; raise --max-duration",
+        Layout::Processes => "more starts; raise --restarts and --max-duration",
+        Layout::Runs => "more runs of each side",
+    };
+    format!("to decide it, it would take some {count} {what}")
+}
+
+fn decisive<'a>(comparison: &Comparison, other: &'a Against) -> Option<&'a Difference> {
+    other.differences.iter().find(|difference| difference.metric == comparison.metric)
+}
+
+/// The heading, then for each metric the reference and every other side beside it.
+fn rows(comparison: &Comparison) -> Vec<Vec<String>> {
+    let cells = |cells: [&str; 5]| cells.map(str::to_owned).to_vec();
+    let reference = comparison.sides.first().map_or("A", |side| &side.name);
+    let mut rows = vec![cells(["", "", "mean", &format!("to {reference}"), "95 % interval"])];
+    for metric in Metric::ALL {
+        let of = |other: &Against| other.differences.iter().find(|d| d.metric == metric).copied();
+        let Some(first) = comparison.others.iter().find_map(of) else { continue };
+        let mean = value(metric, first.reference);
+        rows.push(cells([metric.name(), reference, &mean, "reference", ""]));
+        for (side, other) in comparison.sides[1..].iter().zip(&comparison.others) {
+            rows.push(match of(other) {
+                Some(difference) => {
+                    let unit = if metric.is_share() { "points" } else { "%" };
+                    let interval = difference.interval().map_or_else(
+                        || "unknown".to_owned(),
+                        |(low, high)| format!("{} to {}", signed(low), signed(high)),
+                    );
+                    let relative = format!("{} {unit}", signed(difference.relative()));
+                    cells(["", &side.name, &value(metric, difference.other), &relative, &interval])
+                }
+                None => cells(["", &side.name, "–", "–", "–"]),
+            });
+        }
+    }
+    rows
+}
+
+fn value(metric: Metric, value: f64) -> String {
+    match metric {
+        Metric::RequestsPerS if value < 999.95 => format!("{value:.1}"),
+        Metric::RequestsPerS => format_grouped(value.round() as u64),
+        Metric::Failed if value == 0.0 => "0 %".to_owned(),
+        Metric::Failed => format!("{:.3} %", value * 100.0),
+        _ => format_duration_ns(value.round() as u64),
+    }
+}
+
+/// A share in percent with its sign; nothing is neither more nor less.
+fn signed(share: f64) -> String {
+    let text = format!("{:+.1}", share * 100.0);
+    if matches!(text.as_str(), "+0.0" | "-0.0") { "0.0".to_owned() } else { text }
+}
+
+/// The same with a sign only when it is negative.
+fn plain(share: f64) -> String {
+    signed(share).trim_start_matches('+').to_owned()
+}
+
+/// One line for each other side. Faster and slower give amounts, the others the signed difference.
+fn verdicts(comparison: &Comparison) -> Vec<String> {
+    let reference = comparison.sides.first().map_or("A", |side| &side.name);
+    comparison.sides[1..]
+        .iter()
+        .zip(&comparison.others)
+        .map(|(side, other)| {
+            let (word, metric) = (other.word.name(), comparison.metric.name());
+            let difference = decisive(comparison, other);
+            let relative = difference.map_or(f64::NAN, Difference::relative);
+            let is_amount = matches!(other.word, Word::Faster | Word::Slower) && relative < 0.0;
+            let (relative, ends) = match difference.and_then(Difference::interval) {
+                Some((low, high)) if is_amount => (-relative, Some((-high, -low))),
+                ends => (relative, ends),
+            };
+            let amount = if relative.is_nan() { "?".to_owned() } else { plain(relative) };
+            let interval = ends.map_or_else(
+                || "unknown".to_owned(),
+                |(low, high)| format!("{} to {}", plain(low), plain(high)),
+            );
+            format!(
+                "verdict: {} is {word} than {reference} in {metric} by {amount} % \
+                 (95 %: {interval})",
+                side.name
+            )
+        })
+        .collect()
+}
+
+#[derive(Serialize)]
+struct Object {
+    schema_version: u32,
+    kind: &'static str,
+    metric: &'static str,
+    margin: f64,
+    layout: &'static str,
+    setup: Vec<String>,
+    sides: Vec<SideObject>,
+    comparisons: Vec<AgainstObject>,
+    interrupted: Option<&'static str>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct SideObject {
+    name: String,
+    label: String,
+    blocks: Vec<BlockObject>,
+}
+
+#[derive(Serialize)]
+struct BlockObject {
+    process: u32,
+    requests_per_s: Option<f64>,
+    p50_ns: Option<f64>,
+    p90_ns: Option<f64>,
+    p99_ns: Option<f64>,
+    p999_ns: Option<f64>,
+    failed_share: Option<f64>,
+    server_cpu_ns_per_request: Option<f64>,
+    generator_limited: bool,
+}
+
+#[derive(Serialize)]
+struct AgainstObject {
+    reference: String,
+    other: String,
+    verdict: &'static str,
+    /// The error probability that the verdict was given at.
+    alpha: f64,
+    /// The interval excludes zero because of few pairs.
+    by_few: bool,
+    /// Pairs, starts or runs more that it would take.
+    units_more: Option<u64>,
+    differences: Vec<DifferenceObject>,
+}
+
+#[derive(Serialize)]
+struct DifferenceObject {
+    metric: &'static str,
+    reference: f64,
+    other: f64,
+    /// Relative; of shares the plain difference.
+    difference: f64,
+    confidence: f64,
+    low: Option<f64>,
+    high: Option<f64>,
+}
+
+/// The comparison as one JSON object in one line.
+pub fn json(comparison: &Comparison) -> Vec<u8> {
+    let reference = comparison.sides.first().map_or_else(String::new, |side| side.name.clone());
+    let comparisons = comparison.sides[1..].iter().zip(&comparison.others);
+    json::to_safe_bytes(&Object {
+        schema_version: SCHEMA_VERSION,
+        kind: "wring-comparison",
+        metric: comparison.metric.key(),
+        margin: comparison.margin,
+        layout: match comparison.layout {
+            Layout::Pairs => "pairs",
+            Layout::Processes => "processes",
+            Layout::Runs => "runs",
+        },
+        setup: comparison.setup.clone(),
+        sides: comparison.sides.iter().map(side_object).collect(),
+        comparisons: comparisons
+            .map(|(side, other)| AgainstObject {
+                reference: reference.clone(),
+                other: side.name.clone(),
+                verdict: other.word.name(),
+                alpha: other.alpha,
+                by_few: other.is_by_few,
+                units_more: other.more,
+                differences: other.differences.iter().map(difference_object).collect(),
+            })
+            .collect(),
+        interrupted: comparison.interrupted.map(words::interrupted),
+        notes: comparison.notes.clone(),
+    })
+}
+
+fn side_object(side: &crate::compare::Side) -> SideObject {
+    let block = |block: &crate::compare::Block| BlockObject {
+        process: block.process,
+        requests_per_s: block.value(Metric::RequestsPerS),
+        p50_ns: block.value(Metric::P50),
+        p90_ns: block.value(Metric::P90),
+        p99_ns: block.value(Metric::P99),
+        p999_ns: block.value(Metric::P999),
+        failed_share: block.value(Metric::Failed),
+        server_cpu_ns_per_request: block.value(Metric::ServerCpu),
+        generator_limited: block.is_generator_limited,
+    };
+    SideObject {
+        name: side.name.clone(),
+        label: side.label.clone(),
+        blocks: side.blocks.iter().map(block).collect(),
+    }
+}
+
+fn difference_object(difference: &Difference) -> DifferenceObject {
+    let interval = difference.interval();
+    DifferenceObject {
+        metric: difference.metric.key(),
+        reference: difference.reference,
+        other: difference.other,
+        difference: difference.relative(),
+        confidence: 1.0 - SHOWN,
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Block, Side, Terms, against};
+    use crate::result::Interrupted;
+    use crate::rng::Rng;
+
+    /// A comparison of these requests per second, block by block.
+    fn comparison(a: &[f64], b: &[f64], word: Option<Word>) -> Comparison {
+        let block = |&rps: &f64| Block {
+            requests_per_s: Some(rps),
+            latency_ns: [Some(64e9 / rps), None, None, None],
+            failed_share: Some(0.0),
+            ..Block::default()
+        };
+        let side = |name: &str, values: &[f64]| Side {
+            name: name.to_owned(),
+            label: format!("http://{name}/"),
+            blocks: values.iter().map(block).collect(),
+        };
+        let sides = vec![side("A", a), side("B", b)];
+        let terms = Terms {
+            metric: Metric::RequestsPerS,
+            margin: 0.01,
+            layout: Layout::Pairs,
+            alpha: 0.05,
+        };
+        let mut other = against(&sides[0].blocks, &sides[1].blocks, &terms, &mut Rng::new(1));
+        other.word = word.unwrap_or(other.word);
+        Comparison {
+            sides,
+            others: vec![other],
+            metric: Metric::RequestsPerS,
+            margin: 0.01,
+            layout: Layout::Pairs,
+            setup: vec!["64 connections".to_owned(), "4 pairs".to_owned()],
+            notes: vec!["both run here".to_owned()],
+            interrupted: None,
+        }
+    }
+
+    const A: [f64; 4] = [1000.0, 1010.0, 990.0, 1000.0];
+
+    fn slower() -> Comparison {
+        comparison(&A, &[968.0, 980.0, 960.0, 968.0], None)
+    }
+
+    fn shown(bytes: Vec<u8>) -> String {
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_text_has_a_reference_row_and_ends_with_the_verdict() {
+        let expected = "\
+Comparing A and B: 64 connections; 4 pairs
+  A  http://A/
+  B  http://B/
+
+                      mean        to A  95 % interval
+  requests/sec  A    1,000   reference
+                B    969.0      -3.1 %   -3.3 to -2.9
+  latency p50   A  64.0 ms   reference
+                B  66.0 ms      +3.2 %   +3.0 to +3.4
+  failed        A      0 %   reference
+                B      0 %  0.0 points     0.0 to 0.0
+
+Notes
+  both run here
+
+verdict: B is slower than A in requests/sec by 3.1 % (95 %: 2.9 to 3.3)
+";
+        assert_eq!(shown(text(&slower(), false)), expected);
+    }
+
+    #[test]
+    fn every_word_stands_in_its_place() {
+        let last = |comparison: &Comparison| {
+            shown(text(comparison, false)).lines().last().unwrap().to_owned()
+        };
+        let faster = comparison(&A, &[1050.0, 1060.0, 1040.0, 1052.0], None);
+        assert_eq!(
+            last(&faster),
+            "verdict: B is faster than A in requests/sec by 5.1 % (95 %: 4.9 to 5.2)"
+        );
+        assert_eq!(
+            last(&comparison(&A, &A, None)),
+            "verdict: B is same than A in requests/sec by 0.0 % (95 %: 0.0 to 0.0)"
+        );
+        let undecided = comparison(&A, &[900.0, 1100.0, 950.0, 1080.0], None);
+        let line = last(&undecided);
+        assert!(line.starts_with("verdict: B is undecided than A in requests/sec by "), "{line}");
+        assert!(line.contains("(95 %: -") && line.ends_with(')'), "{line}");
+        let alone = comparison(&[100.0], &[97.0], None);
+        assert_eq!(
+            last(&alone),
+            "verdict: B is undecided than A in requests/sec by -3.0 % (95 %: unknown)"
+        );
+    }
+
+    #[test]
+    fn what_it_would_take_and_what_was_asked_is_told() {
+        let mut undecided = comparison(&A, &[900.0, 1100.0, 950.0, 1080.0], None);
+        undecided.interrupted = Some(Interrupted::Interrupt);
+        let text = shown(text(&undecided, false));
+        assert!(text.contains("B: to decide it, it would take some "), "{text}");
+        assert!(text.contains(" more blocks; raise --max-duration"), "{text}");
+        assert!(text.contains("interrupted by SIGINT before it was decided"), "{text}");
+        let mut strict = slower();
+        (strict.others[0].word, strict.others[0].alpha) = (Word::Undecided, 0.0001);
+        let by_few = Comparison {
+            others: vec![Against { is_by_few: true, ..strict.others[0].clone() }],
+            ..strict.clone()
+        };
+        assert!(shown(super::text(&by_few, false)).contains("comes from few pairs"));
+        let text = shown(super::text(&strict, false));
+        assert!(text.contains("99.9900 % certainty was asked here"), "{text}");
+    }
+
+    #[test]
+    fn markdown_is_a_table_under_the_verdict() {
+        let mut comparison = slower();
+        comparison.sides[1].label = "a|b `c`".to_owned();
+        let text = shown(markdown(&comparison));
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("**verdict: B is slower than A in requests/sec by 3.1 %"));
+        assert_eq!(lines[2], "|  |  | mean | to A | 95 % interval |");
+        assert_eq!(lines[3], "| --- | --- | ---: | ---: | ---: |");
+        assert_eq!(lines[4], "| requests/sec | A | 1,000 | reference |  |");
+        assert!(lines[5].starts_with("|  | B | 969.0 | -3.1 % | -3."), "{}", lines[5]);
+        assert!(text.contains("- B: `a|b 'c'`"), "{text}");
+        let columns = |line: &&&str| line.matches(" |").count();
+        assert!(lines[2..10].iter().all(|line| columns(&line) == columns(&&lines[2])), "{text}");
+    }
+
+    #[test]
+    fn json_has_every_block_and_every_difference() {
+        let value: serde_json::Value = serde_json::from_slice(&json(&slower())).unwrap();
+        assert_eq!(value["kind"], "wring-comparison");
+        assert_eq!(value["schema_version"], 1);
+        assert_eq!(value["sides"][1]["blocks"][2]["requests_per_s"], 960.0);
+        assert_eq!(value["sides"][0]["blocks"][0]["p99_ns"], serde_json::Value::Null);
+        let found = &value["comparisons"][0];
+        assert_eq!((&found["reference"], &found["other"]), (&"A".into(), &"B".into()));
+        assert_eq!(found["verdict"], "slower");
+        let difference = &found["differences"][0];
+        assert_eq!(difference["metric"], "requests_per_s");
+        let number = |key: &str| difference[key].as_f64().unwrap();
+        assert!((number("difference") + 0.031).abs() < 1e-3);
+        assert!(number("low") < number("difference") && number("difference") < number("high"));
+        assert_eq!(number("confidence"), 0.95);
+    }
+}

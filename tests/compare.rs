@@ -1,0 +1,226 @@
+//! `wring compare` on real servers: two that differ and two that do not, builds that wring starts
+//! itself, stored results, and what is said when it cannot be.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use support::serve::Serve;
+use support::{Folder, Port, Running, said, wring};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn stdout(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The word of the verdict, which must be the last line and of the one form.
+fn word(output: &std::process::Output) -> String {
+    let text = stdout(output);
+    let last = text.lines().last().unwrap_or_else(|| panic!("{}", said(output)));
+    let rest = last.strip_prefix("verdict: B is ").unwrap_or_else(|| panic!("{}", said(output)));
+    let (word, rest) = rest.split_once(" than A in ").unwrap_or_else(|| panic!("{last}"));
+    let (_, rest) = rest.split_once(" by ").unwrap_or_else(|| panic!("{last}"));
+    let (amount, interval) = rest.split_once(" % (95 %: ").unwrap_or_else(|| panic!("{last}"));
+    assert!(amount.parse::<f64>().is_ok(), "{last}");
+    let interval = interval.strip_suffix(')').unwrap_or_else(|| panic!("{last}"));
+    let ends: Vec<f64> = interval.split(" to ").filter_map(|end| end.parse().ok()).collect();
+    assert!(interval == "unknown" || (ends.len() == 2 && ends[0] <= ends[1]), "{last}");
+    word.to_owned()
+}
+
+/// Whether any of this machine's processes has `mark` in its command line; one that wring started
+/// and that is not wring itself.
+fn is_running(mark: &str) -> bool {
+    let entries = fs::read_dir("/proc").expect("there is a /proc");
+    entries.flatten().any(|entry| {
+        let own = entry.file_name().to_str() == Some(&std::process::id().to_string());
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        !own && line.contains(mark) && !line.contains("--a-cmd")
+    })
+}
+
+/// The command of a reference server, with a word in it that no other process has.
+fn serve_command(mark: &str, more: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_wring");
+    format!("exec {program} serve -t1 --listen 127.0.0.1:{{port}} --log {mark} {more}")
+}
+
+#[test]
+fn an_added_millisecond_is_slower_and_the_exit_code_says_so() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--delay", "1ms"]));
+    let urls = [a.address, b.address].map(|address| format!("http://{address}/"));
+    let folder = Folder::new();
+    let file = folder.path().join("c.json");
+    let json = format!("--json={}", file.display());
+    let flags = ["-c2", "-t1", "--max-duration", "4s", "--block", "30ms", json.as_str()];
+    let output = wring(&[&["compare", &urls[0], &urls[1]], &flags[..]].concat(), LIMIT);
+    assert_eq!(word(&output), "slower", "{}", said(&output));
+    assert_eq!(output.status.code(), Some(99), "{}", said(&output));
+    let found: Value = serde_json::from_slice(&fs::read(file).expect("written")).expect("JSON");
+    assert_eq!(found["comparisons"][0]["verdict"], "slower");
+    let blocks = |side: usize| found["sides"][side]["blocks"].as_array().map_or(0, Vec::len);
+    assert!(blocks(0) >= 4 && blocks(0) == blocks(1), "{found}");
+    // Each server saw one connection for each of -c, kept over all blocks; beside them the one that
+    // asks for the counts.
+    assert!(
+        (2..=3).contains(&a.counts()["connections"].as_u64().expect("a count")),
+        "{}",
+        a.counts()
+    );
+}
+
+#[test]
+fn a_server_is_not_told_apart_from_itself_in_a_short_comparison() {
+    let server = Serve::start(&["-t1"]);
+    let url = format!("http://{}/", server.address);
+    let flags = ["-c2", "-t1", "--max-duration", "1500ms", "--fail-on", "never", "--format", "md"];
+    let output = wring(&[&["compare", &url, &url], &flags[..]].concat(), LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = stdout(&output);
+    let verdict = text.lines().next().unwrap_or_default();
+    let is_right =
+        ["same", "undecided"].iter().any(|word| verdict.contains(&format!(" is {word} ")));
+    assert!(verdict.starts_with("**verdict: B is ") && is_right, "{}", said(&output));
+    assert!(text.contains("| requests/sec | A | "), "{text}");
+    assert!(text.contains("| ---: |"), "{text}");
+}
+
+#[test]
+fn builds_are_started_compared_and_stopped() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-builds").display().to_string();
+    let commands = [serve_command(&mark, ""), serve_command(&mark, "--delay 2ms")];
+    let output = wring(
+        &[
+            "compare",
+            "--a-cmd",
+            &commands[0],
+            "--b-cmd",
+            &commands[1],
+            "/",
+            "-c2",
+            "-t1",
+            "--max-duration",
+            "3s",
+            "--block",
+            "40ms",
+            "--restarts",
+            "3",
+        ],
+        LIMIT,
+    );
+    let word = word(&output);
+    assert!(["slower", "undecided"].contains(&word.as_str()), "{}", said(&output));
+    let text = stdout(&output);
+    assert!(text.contains("server CPU/request"), "{text}");
+    assert!(text.contains("each side started "), "{text}");
+    assert!(!is_running(&mark), "a server is left behind");
+}
+
+#[test]
+fn a_command_that_ends_or_never_listens_is_shown_and_stopped() {
+    let mark = "wring-compare-never-listens";
+    let good = serve_command("/dev/null", "");
+    let ends = "echo cannot bind {port} because; echo of reasons >&2; exit 7".to_owned();
+    let output = wring(&["compare", "--a-cmd", &good, "--b-cmd", &ends], LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let text = stderr(&output);
+    for said in ["the server of B ended", "exit status 7", "cannot bind ", "of reasons"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let silent = format!("exec -a {mark} sleep 600 # {{port}}");
+    let silent = format!("exec bash -c '{silent}'");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["compare", "--a-cmd", &silent, "--b-cmd", &silent]);
+    let running = Running::start(&mut command);
+    while !is_running(mark) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal("INT");
+    let output = running.finish(LIMIT);
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(!is_running(mark), "a server is left behind");
+}
+
+#[test]
+fn a_server_that_dies_while_it_is_measured_ends_the_comparison() {
+    let server = Serve::start(&["-t1"]);
+    let dying = Serve::start(&["-t1"]);
+    let urls = [server.address, dying.address].map(|address| format!("http://{address}/"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["compare", &urls[0], &urls[1], "-c2", "-t1", "--max-duration", "50s"]);
+    command.args(["--margin", "0%"]);
+    let running = Running::start(&mut command);
+    dying.await_requests();
+    dying.kill();
+    let output = running.finish(LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(stderr(&output).contains("wring: error: B"), "{}", said(&output));
+}
+
+#[test]
+fn stored_results_are_compared_if_they_were_made_alike() {
+    let (fast, slow) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--delay", "2ms"]));
+    let folder = Folder::new();
+    let store = |server: &Serve, name: &str, connections: &str| -> String {
+        let path = folder.path().join(name).display().to_string();
+        let url = format!("http://{}/", server.address);
+        let output = wring(&["-d120ms", "-t1", connections, "-o", &path, &url], LIMIT);
+        assert!(output.status.success(), "{}", said(&output));
+        path
+    };
+    let a: Vec<String> = (0..4).map(|n| store(&fast, &format!("a{n}.json"), "-c2")).collect();
+    let b: Vec<String> = (0..4).map(|n| store(&slow, &format!("b{n}.json"), "-c2")).collect();
+    let output = wring(&["compare", &a.join(","), &b.join(","), "--fail-on", "never"], LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(word(&output), "slower", "{}", said(&output));
+
+    let alone = wring(&["compare", &a[0], &b[0], &a[1], "--fail-on", "undecided"], LIMIT);
+    assert_eq!(alone.status.code(), Some(99), "{}", said(&alone));
+    let text = stdout(&alone);
+    assert!(text.contains("no interval can be given"), "{text}");
+    assert!(text.contains("verdict: C is undecided than A"), "{text}");
+
+    let other = store(&fast, "other.json", "-c3");
+    let unlike = wring(&["compare", &a[0], &other], LIMIT);
+    assert_eq!(unlike.status.code(), Some(2), "{}", said(&unlike));
+    assert!(stderr(&unlike).contains("connections: 2 and 3"), "{}", said(&unlike));
+    let forced = wring(&["compare", &a[0], &other, "--force", "--json"], LIMIT);
+    assert_eq!(forced.status.code(), Some(0), "{}", said(&forced));
+    let found: Value = serde_json::from_slice(&forced.stdout).expect("JSON");
+    assert!(found["notes"].to_string().contains("connections: 2 and 3"), "{found}");
+
+    let newer = folder.path().join("newer.json").display().to_string();
+    let mut stored: Value = serde_json::from_slice(&fs::read(&a[0]).expect("there")).expect("JSON");
+    stored["schema_version"] = 9999.into();
+    fs::write(&newer, stored.to_string()).expect("writable");
+    let refused = wring(&["compare", &a[0], &newer], LIMIT);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(stderr(&refused).contains("schema version 9999"), "{}", said(&refused));
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_before_any_load() {
+    let nobody = Port::reserve();
+    let url = format!("http://{}/", nobody.address());
+    for (words, code, expected) in [
+        (vec![url.as_str()], 2, "is one side only"),
+        (vec![&url, "nonsense"], 2, "neither a URL nor a stored result"),
+        (vec![&url, &url, "-d1s"], 2, "-d has no meaning"),
+        (vec![&url, &url, "-q"], 3, ": no connection to"),
+    ] {
+        let output = wring(&[&["compare"], &words[..]].concat(), LIMIT);
+        assert_eq!(output.status.code(), Some(code), "{words:?} {}", said(&output));
+        assert!(stderr(&output).contains(expected), "{words:?} {}", said(&output));
+        assert!(output.stdout.is_empty(), "{}", said(&output));
+    }
+}
