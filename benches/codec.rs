@@ -28,7 +28,7 @@ use std::mem::MaybeUninit;
 use std::time::Instant;
 
 use wring::proto::h1::{ClientCodec, Memo};
-use wring::proto::{ByteClass, Notice, Sink};
+use wring::proto::{Answer, ByteClass, Notice, Sink};
 
 const BATCHES: [usize; 3] = [1, 16, 64];
 const ROUNDS: usize = 31;
@@ -49,8 +49,8 @@ struct Tally {
 }
 
 impl Sink for Tally {
-    fn answers(&mut self, status: u16, count: u32) {
-        self.answers += u64::from(count) * u64::from(status / 200);
+    fn answers(&mut self, answer: Answer, count: u32) {
+        self.answers += u64::from(count) * u64::from(answer.status / 200);
         self.calls += 1;
     }
 

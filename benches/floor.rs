@@ -171,6 +171,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
         tcp_congestion: None,
         engine: EngineChoice::Auto,
         server: None,
+        checks: Default::default(),
         shares: plan::deal(job.connections, None, 1, &cpus, 1),
         provenance: Provenance::default(),
     };

@@ -20,24 +20,25 @@
 //! | 0 | `outcome` | how a request or a connection attempt can end; counters | – |
 //! | 1 | `hist` | latency histogram, merge, quantiles, overflow count | units, limits |
 //! | 1 | `stats` | intervals and tests over runs and blocks of runs | units, rng |
+//! | 1 | `inspect` | what answers are checked for, and what was found: bodies, values of a field | units, limits, outcome |
 //! | 1 | `proto` | HTTP codecs: bytes to events | limits |
 //! | 1 | `schedule` | intended send times: constant, Poisson, stages | units, rng |
 //! | 1 | `tls` | ciphertext to plaintext and back | outcome, limits |
 //! | 1 | `io` | vocabulary of effects: operations, completions, the `Backend` trait | units, limits |
-//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto, tls |
-//! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist |
-//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, record, plan |
-//! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, tls, plan, record |
+//! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto, tls, inspect |
+//! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist, inspect |
+//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, inspect, record, plan |
+//! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, tls, inspect, plan, record |
 //! | 4 | `worker` | the turn loop, timeouts, phases, snapshots | L0, io, schedule, conn, plan, record |
 //! | 4 | `sys` | affinity, topology, clock, sockets, names, limits, signals, errors, /proc (**unsafe**) | io, units, limits |
 //! | 5 | `uring` | the backend on io_uring (**unsafe**) | io, sys, units, limits |
 //! | 5 | `epoll` | the backend on epoll, for hosts that deny io_uring | io, sys, units, limits |
 //! | 5 | `sim` | the simulated backend: virtual clock, model server | io, rng, units, limits |
-//! | 6 | `run` | threads, phases, signals, merge, manifest | worker, io, uring, epoll, sys, plan, record, result, hist, L0 |
+//! | 6 | `run` | threads, phases, signals, merge, manifest | worker, io, uring, epoll, sys, inspect, plan, record, result, hist, L0 |
 //! | 6 | `target` | the built-in reference server, three engines | L0, io, uring, epoll, sys |
 //! | 7 | `doctor` | is this machine fit to measure: what is looked at, how it is judged | run, target, result, plan, hist, io, uring, sys, units, limits |
 //! | 7 | `compare` | which of several sets of blocks is faster, and whether that is real | result, stats, rng |
-//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, hist, outcome, plan, doctor, compare, units |
+//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, inspect, hist, outcome, plan, doctor, compare, units |
 //! | 9 | `live` | the terminal line over snapshots | record, result, report, hist, sys, units |
 //! | 10 | `cli` | arguments, lowering, exit codes | everything |
 //! | 11 | `fuzz` | fuzz bodies, for tests and the fuzzer alone | everything |
@@ -71,6 +72,7 @@ pub mod epoll;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod hist;
+pub mod inspect;
 pub mod io;
 pub mod limits;
 pub mod live;

@@ -95,6 +95,13 @@ pub const TIMELINE_MAX: usize = 4096;
 /// Interval histograms in flight between a worker and the reader.
 pub const INTERVAL_POOL: usize = 4;
 
+/// Values of a header field that answers are counted by, at most; the others are counted together.
+pub const GROUPS_MAX: usize = 64;
+/// Bytes of such a value that are told apart.
+pub const GROUP_VALUE_BYTES_MAX: usize = 128;
+/// Different bodies that a worker tells apart; the others are counted together.
+pub const BODIES_MAX: usize = 64;
+
 /// Requests whose stamps the reference server keeps in memory, at most; each takes 32 bytes.
 pub const STAMPS_MAX: usize = 64 * 1024 * 1024;
 /// Stamps are kept in pieces of this many, so that growing never copies.
@@ -105,6 +112,7 @@ pub const STAMPS_RESERVED: usize = 1024 * 1024;
 const _: () = assert!(TARGETS_MAX as u64 <= PATTERN_PLACES_MAX);
 const _: () = assert!(LANE_BYTES_MAX <= u32::MAX as usize);
 const _: () = assert!(ARENA_BYTES_TARGET <= LANE_BYTES_MAX);
+const _: () = assert!(GROUPS_MAX < u16::MAX as usize);
 const _: () = assert!(STAMPS_MAX.is_multiple_of(STAMPS_PER_PIECE));
 const _: () = assert!(STAMPS_RESERVED <= STAMPS_MAX);
 const _: () = assert!(RECV_BUFFERS.is_power_of_two());

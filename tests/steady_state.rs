@@ -62,6 +62,7 @@ fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice)
         tcp_congestion: None,
         engine,
         server: None,
+        checks: Default::default(),
         shares: plan::deal(connections, None, 1, &[], 1),
         provenance: Provenance::default(),
     }

@@ -1,6 +1,7 @@
 //! What was typed: each flag read and checked by itself, without a system call, so that help and
 //! version always work. What flags mean together is `lower`'s business.
 
+mod checks;
 pub mod compare;
 mod connections;
 pub mod server;
@@ -13,6 +14,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use crate::limits;
+use crate::result::threshold::Threshold;
 use crate::target::Freeze;
 pub use targets::TargetArgs;
 
@@ -20,6 +22,7 @@ use crate::units::{
     Distribution, Rate, parse_bytes, parse_count, parse_distribution, parse_duration_ns, parse_rate,
 };
 
+pub use checks::CheckArgs;
 pub use connections::{CloseChoice, ConnectionArgs, ProxyProtocolChoice};
 pub use tls::{TlsArgs, TlsVersion};
 
@@ -185,6 +188,9 @@ pub struct RunArgs {
     /// Whom to believe over https, and what to offer.
     #[command(flatten)]
     pub tls: TlsArgs,
+    /// What answers and the result are checked for.
+    #[command(flatten)]
+    pub checks: CheckArgs,
 
     /// Print the latency distribution
     #[arg(short = 'L', long, help_heading = "Output")]
@@ -372,6 +378,10 @@ pub struct ReportArgs {
     /// A file written by -o
     #[arg(value_name = "RESULT")]
     pub result: PathBuf,
+    /// Judge it by this instead of what the run was asked for: 'p99<20ms'; may be repeated
+    #[arg(long = "threshold", value_name = "CONDITION", value_parser = checks::threshold)]
+    #[arg(action = ArgAction::Append, allow_hyphen_values = true)]
+    pub thresholds: Vec<Threshold>,
     /// text or json
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: ReportFormat,

@@ -24,6 +24,8 @@ use crate::uring::SetupError;
 
 /// Exit code: the measurement is invalid.
 const EXIT_INVALID: u8 = 4;
+/// Exit code: a threshold does not hold.
+const EXIT_THRESHOLD: u8 = 99;
 /// How often a server looks whether it should stop.
 const SERVE_LOOK: Duration = Duration::from_millis(50);
 
@@ -94,7 +96,9 @@ pub(super) fn measure(
     if let Some(line) = line {
         line.finish();
     }
-    result.map_err(|error| run_error(&error))
+    let mut result = result.map_err(|error| run_error(&error))?;
+    result.asked.thresholds.clone_from(&job.thresholds);
+    Ok(result)
 }
 
 /// Prints the report and writes the files; the files come first, so that a closed stdout or a full
@@ -124,7 +128,7 @@ pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError
     failed.map_or(Ok(()), Err)
 }
 
-/// The first that applies: nothing completed, invalid, interrupted, fine.
+/// The first that applies: nothing completed, invalid, interrupted, a threshold failed, fine.
 pub(super) fn exit_code(result: &RunResult) -> u8 {
     let completed: u64 = result.total.phases.iter().map(|phase| phase.completed).sum();
     match (&result.verdict, result.interrupted) {
@@ -134,6 +138,7 @@ pub(super) fn exit_code(result: &RunResult) -> u8 {
         (_, Some(Interrupted::Terminate)) => 143,
         // Neither measured nor interrupted: there was no window, for no reason known.
         (Verdict::Invalid(_), None) => EXIT_INVALID,
+        _ if !result.passes() => EXIT_THRESHOLD,
         _ => 0,
     }
 }
@@ -251,7 +256,10 @@ fn examine(args: DoctorArgs) -> Result<u8, CliError> {
 }
 
 fn report(args: &ReportArgs) -> Result<u8, CliError> {
-    let result = read_stored(&args.result)?;
+    let mut result = read_stored(&args.result)?;
+    if !args.thresholds.is_empty() {
+        result.asked.thresholds.clone_from(&args.thresholds);
+    }
     let bytes = match args.format {
         ReportFormat::Json => json::render(&result),
         ReportFormat::Text => text::render(
@@ -264,7 +272,10 @@ fn report(args: &ReportArgs) -> Result<u8, CliError> {
             },
         ),
     };
-    write_stdout(&bytes).map(|()| 0)
+    write_stdout(&bytes)?;
+    // What the run itself was asked for was its own matter.
+    let fails = !args.thresholds.is_empty() && !result.passes();
+    Ok(if fails { EXIT_THRESHOLD } else { 0 })
 }
 
 /// Reads a file that `-o` wrote, or says what is wrong with it.

@@ -8,8 +8,10 @@ use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::connections;
 use super::error::CliError;
 use super::files::ReportFile;
-use super::{pacing, redact, server, targets, tls};
+use super::{checks, pacing, redact, server, targets, tls};
+use crate::inspect::Checks;
 use crate::plan::{self, EngineChoice, Pacing, Plan, Provenance, StopAfter};
+use crate::result::threshold::Threshold;
 use crate::sys;
 use crate::target;
 
@@ -25,6 +27,8 @@ pub struct RunJob {
     pub plan: Plan,
     /// What to do with the result.
     pub output: Output,
+    /// What the result must measure.
+    pub thresholds: Vec<Threshold>,
     /// Remarks for stderr before the load starts; nothing that `-q` would keep.
     pub notes: Vec<String>,
 }
@@ -117,7 +121,7 @@ pub fn run_all(
     argv: &[String],
     allowed: &[u32],
 ) -> Result<RunJob, Refused> {
-    let pacing = check(args)?;
+    let (pacing, checks) = check(args)?;
     let route = connections::check(args)?;
     let mut notes = Vec::new();
     let wanted = targets::wanted(args, urls, &route, &mut notes)?;
@@ -158,6 +162,7 @@ pub fn run_all(
             Engine::Epoll => EngineChoice::Epoll,
         },
         server,
+        checks,
         shares: plan::deal(args.connections, args.requests, threads, &cpus, args.seed),
         provenance: Provenance {
             url: shown,
@@ -166,7 +171,7 @@ pub fn run_all(
             notes: notes.clone(),
         },
     };
-    Ok(RunJob { plan, output, notes })
+    Ok(RunJob { plan, output, thresholds: args.checks.thresholds.clone(), notes })
 }
 
 /// Resolves the flags of the reference server.
@@ -250,9 +255,9 @@ fn stop_after(args: &RunArgs, pacing: Option<&Pacing>) -> StopAfter {
 }
 
 /// Checks the flags against each other and makes the schedule, if a rate is asked for.
-pub(super) fn check(args: &RunArgs) -> Result<Option<Pacing>, CliError> {
+pub(super) fn check(args: &RunArgs) -> Result<(Option<Pacing>, Checks), CliError> {
     check_flags(args)?;
-    pacing::lower(args)
+    Ok((pacing::lower(args)?, checks::lower(args)?))
 }
 
 /// What two flags together cannot mean, and what is reserved.

@@ -11,6 +11,7 @@
 pub mod args;
 mod basic_auth;
 mod bodies;
+mod checks;
 mod compare;
 mod connections;
 pub mod error;

@@ -1,5 +1,6 @@
 //! Every flag, every usage error, and wrk's persona, without a process of its own.
 
+mod checks;
 mod targets;
 
 use std::sync::Arc;

@@ -686,16 +686,8 @@ impl Conn {
 
     /// Ends what is in flight when the stream of answers ended in order.
     fn nothing_more_comes<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
-        let answers_before = self.answers;
-        let end = {
-            let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
-            let end = self.codec.end_of_stream(&mut sink);
-            self.answers += sink.answers;
-            end
-        };
-        if self.answers > answers_before {
-            self.last_answer_ns = ctx.recorder.now_ns();
-        }
+        let (end, answers) = self.end_stream(ctx.recorder);
+        self.note_answers(answers, ctx.recorder.now_ns());
         if let Some(oldest) = self.inflight.oldest() {
             let cause = match end {
                 StreamEnd::InBody => Failure::EofBody,

@@ -6,13 +6,14 @@
 //! receive never asks for more than the current body, because a pipelined head may follow it; and
 //! two receives are never in flight at once, so the change waits for the multishot's last completion.
 
+use crate::inspect::Body;
 use crate::io::{Backend, Completion, IoError, Op, OpKind, Slot};
 use crate::limits;
-use crate::proto::{ByteClass, Flow, Notice, Sink};
+use crate::proto::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use crate::record::Recorder;
 
-use super::inflight::Inflight;
-use super::{Conn, Context, Ending, Pumped, State};
+use super::inflight::{Inflight, Run};
+use super::{Conn, Context, Ending, Memo, Pumped, State};
 
 /// After this many answers in a row without a large body, the multishot receive comes back.
 const SMALL_IN_A_ROW: u8 = 8;
@@ -108,15 +109,8 @@ impl Conn {
             Ok(0) => self.ended_by_peer(ctx),
             Ok(count) => {
                 ctx.recorder.received(u64::from(count));
-                let flow = {
-                    let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
-                    let flow = self.codec.discarded(u64::from(count), &mut sink);
-                    self.answers += sink.answers;
-                    if sink.answers > 0 {
-                        self.last_answer_ns = sink.recorder.now_ns();
-                    }
-                    flow
-                };
+                let (flow, answers) = self.throw_away(u64::from(count), ctx.recorder);
+                self.note_answers(answers, ctx.recorder.now_ns());
                 self.small_in_a_row = 0;
                 if flow == Flow::Close && matches!(self.state, State::Open) {
                     self.part(ctx);
@@ -138,14 +132,18 @@ impl Conn {
         &mut self,
         bytes: &[u8],
         recorder: &mut Recorder,
-        memo: &mut crate::proto::h1::Memo,
-    ) -> Result<Flow, crate::proto::ProtoError> {
+        memo: &mut Memo,
+    ) -> Result<Flow, ProtoError> {
         recorder.received(bytes.len() as u64);
-        let mut sink = AnswerSink::new(&mut self.inflight, recorder);
-        let outcome = self.codec.receive(bytes, memo, &mut sink);
-        if sink.answers > 0 {
-            self.answers += sink.answers;
-            self.last_answer_ns = sink.recorder.now_ns();
+        let (outcome, answers) = if recorder.inspects() {
+            self.take_in_inspected(bytes, recorder, memo)
+        } else {
+            let mut sink = AnswerSink::new(&mut self.inflight, recorder);
+            (self.codec.receive(bytes, memo, &mut sink), sink.answers)
+        };
+        if answers > 0 {
+            self.answers += answers;
+            self.last_answer_ns = recorder.now_ns();
             self.small_in_a_row = self.small_in_a_row.saturating_add(1);
         }
         outcome
@@ -160,6 +158,45 @@ impl Conn {
     /// Closes a connection that has served. Nothing is cut off by that, and a new one follows at once.
     pub(super) fn retire<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         self.end(Ending::ClosedByUs, ctx.shape.close, ctx);
+    }
+
+    /// Apart, so that the loop of a plain run stays as small as it is.
+    #[inline(never)]
+    fn take_in_inspected(
+        &mut self,
+        bytes: &[u8],
+        recorder: &mut Recorder,
+        memo: &mut Memo,
+    ) -> (Result<Flow, ProtoError>, u64) {
+        let mut sink = InspectingSink::new(self.index, &mut self.inflight, recorder);
+        (self.codec.receive(bytes, memo, &mut sink), sink.plain.answers)
+    }
+
+    /// Tells the codec of bytes that the kernel threw away.
+    fn throw_away(&mut self, count: u64, recorder: &mut Recorder) -> (Flow, u64) {
+        if recorder.inspects() {
+            let mut sink = InspectingSink::new(self.index, &mut self.inflight, recorder);
+            return (self.codec.discarded(count, &mut sink), sink.plain.answers);
+        }
+        let mut sink = AnswerSink::new(&mut self.inflight, recorder);
+        (self.codec.discarded(count, &mut sink), sink.answers)
+    }
+
+    /// Tells the codec that the stream has ended.
+    pub(super) fn end_stream(&mut self, recorder: &mut Recorder) -> (StreamEnd, u64) {
+        if recorder.inspects() {
+            let mut sink = InspectingSink::new(self.index, &mut self.inflight, recorder);
+            return (self.codec.end_of_stream(&mut sink), sink.plain.answers);
+        }
+        let mut sink = AnswerSink::new(&mut self.inflight, recorder);
+        (self.codec.end_of_stream(&mut sink), sink.answers)
+    }
+
+    pub(super) fn note_answers(&mut self, answers: u64, now_ns: u64) {
+        if answers > 0 {
+            self.answers += answers;
+            self.last_answer_ns = now_ns;
+        }
     }
 
     /// Changes between the two ways of receiving.
@@ -204,9 +241,10 @@ impl<'a> AnswerSink<'a> {
     }
 }
 
-impl Sink for AnswerSink<'_> {
+impl AnswerSink<'_> {
+    /// Books `count` answers; `each` is told of every run of requests that shared their stamps.
     #[inline]
-    fn answers(&mut self, status: u16, count: u32) {
+    fn book(&mut self, status: u16, count: u32, mut each: impl FnMut(&mut Recorder, &Run)) {
         self.answers += u64::from(count);
         let mut left = count;
         while left > 0 {
@@ -220,7 +258,15 @@ impl Sink for AnswerSink<'_> {
                 let count = u64::from(run.count);
                 self.recorder.target_answered(run.target, status, count, run.stamps);
             }
+            each(self.recorder, &run);
         }
+    }
+}
+
+impl Sink for AnswerSink<'_> {
+    #[inline]
+    fn answers(&mut self, answer: Answer, count: u32) {
+        self.book(answer.status, count, |_, _| {});
     }
 
     #[inline]
@@ -243,6 +289,87 @@ impl Sink for AnswerSink<'_> {
             Notice::LengthAndChunked => notices.length_and_chunked += 1,
             Notice::ChunkedInHttp10 => notices.chunked_in_http10 += 1,
             Notice::Unsolicited => notices.unsolicited += 1,
+        }
+    }
+}
+
+/// The same for a run whose answers are looked at: shows heads and bodies to the inspector.
+pub(super) struct InspectingSink<'a> {
+    conn: u32,
+    pub(super) plain: AnswerSink<'a>,
+}
+
+impl<'a> InspectingSink<'a> {
+    pub(super) fn new(conn: u32, inflight: &'a mut Inflight, recorder: &'a mut Recorder) -> Self {
+        Self { conn, plain: AnswerSink::new(inflight, recorder) }
+    }
+
+    /// Books `count` answers with the same body.
+    fn book(&mut self, answer: Answer, body: Body, count: u32) {
+        self.plain.book(answer.status, count, |recorder, run| {
+            let now_ns = recorder.now_ns();
+            if let Some(inspector) = recorder.inspector_mut() {
+                inspector.count(run.target as usize, answer.label, body, run.count.into(), now_ns);
+            }
+        });
+    }
+}
+
+impl Sink for InspectingSink<'_> {
+    fn answers(&mut self, answer: Answer, count: u32) {
+        debug_assert_eq!(count, 1, "several are told by `answers_at_hand`");
+        let inspector = self.plain.recorder.inspector_mut();
+        let body = inspector.map_or_else(Body::default, |inspector| inspector.completed(self.conn));
+        self.book(answer, body, count);
+    }
+
+    fn answers_at_hand(&mut self, answer: Answer, count: u32, raw: &[u8], head_bytes: usize) {
+        let Some(inspector) = self.plain.recorder.inspector_mut() else { return };
+        let answer_bytes = raw.len() / count as usize;
+        if !inspector.hashes() {
+            let bytes = (answer_bytes - head_bytes) as u64;
+            return self.book(answer, Body { bytes, hash: 0 }, count);
+        }
+        // Most bodies are those of their neighbours.
+        let (mut last, mut alike) = (Body::default(), 0);
+        for whole in raw.chunks_exact(answer_bytes) {
+            let Some(inspector) = self.plain.recorder.inspector_mut() else { return };
+            let body = inspector.whole(&whole[head_bytes..]);
+            if body != last && alike > 0 {
+                self.book(answer, last, alike);
+                alike = 0;
+            }
+            (last, alike) = (body, alike + 1);
+        }
+        self.book(answer, last, alike);
+    }
+
+    fn bytes(&mut self, class: ByteClass, count: u64) {
+        if class == ByteClass::Body
+            && let Some(inspector) = self.plain.recorder.inspector_mut()
+        {
+            inspector.passed(self.conn, count);
+        }
+        self.plain.bytes(class, count);
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.plain.notice(notice);
+    }
+
+    fn label(&mut self, head: &[u8]) -> u16 {
+        self.plain.recorder.inspector_mut().map_or(0, |inspector| inspector.label(head))
+    }
+
+    fn begin(&mut self) {
+        if let Some(inspector) = self.plain.recorder.inspector_mut() {
+            inspector.begin(self.conn);
+        }
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        if let Some(inspector) = self.plain.recorder.inspector_mut() {
+            inspector.body(self.conn, bytes);
         }
     }
 }

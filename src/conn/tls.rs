@@ -17,7 +17,7 @@ use crate::proto::{Flow, ProtoError};
 use crate::record::TlsFacts;
 use crate::tls::{self, Client, Fault, Session};
 
-use super::receive::{AnswerSink, Recv};
+use super::receive::{AnswerSink, InspectingSink, Recv};
 use super::{Bytes, Conn, Context, Ending, PARTING_NS, Pumped, State, Wish};
 
 /// What all connections of a worker share for TLS.
@@ -252,14 +252,21 @@ impl Conn {
         ctx.recorder.received(bytes.len() as u64);
         ctx.recorder.bytes_mut().tls += bytes.len() as u64;
         let (codec, memo) = (&mut self.codec, &mut *ctx.memo);
-        let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
-        let mut outcome: Result<Flow, ProtoError> = Ok(Flow::Keep);
-        let decrypted = tls.session.receive(bytes, &mut |plain| {
-            sink.plaintext(plain.len() as u64);
-            outcome = codec.receive(plain, memo, &mut sink);
-            outcome.is_ok()
-        });
-        let answers = sink.answers;
+        let (outcome, decrypted, answers) = if ctx.recorder.inspects() {
+            let mut sink = InspectingSink::new(self.index, &mut self.inflight, ctx.recorder);
+            let (outcome, decrypted) = through(&mut tls.session, bytes, |plain| {
+                sink.plain.plaintext(plain.len() as u64);
+                codec.receive(plain, memo, &mut sink)
+            });
+            (outcome, decrypted, sink.plain.answers)
+        } else {
+            let mut sink = AnswerSink::new(&mut self.inflight, ctx.recorder);
+            let (outcome, decrypted) = through(&mut tls.session, bytes, |plain| {
+                sink.plaintext(plain.len() as u64);
+                codec.receive(plain, memo, &mut sink)
+            });
+            (outcome, decrypted, sink.answers)
+        };
         ctx.backend.recycle(lease);
         if answers > 0 {
             self.answers += answers;
@@ -360,4 +367,18 @@ impl Conn {
             ctx.backend.return_send(lease);
         }
     }
+}
+
+/// Decrypts `bytes` and feeds what was in them, up to the first answer that cannot be accepted.
+fn through(
+    session: &mut Session,
+    bytes: &mut [u8],
+    mut feed: impl FnMut(&[u8]) -> Result<Flow, ProtoError>,
+) -> (Result<Flow, ProtoError>, Result<(), Fault>) {
+    let mut outcome = Ok(Flow::Keep);
+    let decrypted = session.receive(bytes, &mut |plain| {
+        outcome = feed(plain);
+        outcome.is_ok()
+    });
+    (outcome, decrypted)
 }

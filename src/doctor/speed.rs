@@ -140,6 +140,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         tcp_congestion: None,
         engine: EngineChoice::Auto,
         server: None,
+        checks: Default::default(),
         shares: plan::deal(CONNECTIONS, None, 1, &[worker_cpu], 1),
         provenance: Provenance::default(),
     };

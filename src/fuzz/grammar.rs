@@ -212,8 +212,8 @@ fn profile_is_followed(profile: Profile) {
     }
 }
 
-/// A threshold is refused in one line with its place, or printed so that it is read as the same, and
-/// judges a run in which nothing happened without passing what was not measured.
+/// A threshold is refused in one line with its place, or printed so that it is read as the same,
+/// and judges a run in which nothing happened without passing what was not measured.
 pub(super) fn threshold(data: &[u8]) {
     let text = typed(data);
     let threshold = match Threshold::parse(&text) {

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::input::Input;
+use crate::inspect::{Checks, Inspector, Reference};
 use crate::io::{Setup, Spin};
 use crate::plan::Request;
 use crate::record::{Recorder, interval_queue};
@@ -30,6 +31,7 @@ struct World {
     depth: u32,
     requests: u64,
     timeout_ns: u64,
+    checks: Checks,
 }
 
 fn world(data: &[u8]) -> World {
@@ -71,7 +73,15 @@ fn world(data: &[u8]) -> World {
     if !raw.is_empty() {
         model.answers.push(Answer::from(raw.to_vec()));
     }
-    World { model, is_hostile: !raw.is_empty(), connections, depth, requests, timeout_ns }
+    // Half of the worlds are looked at: each answer is then counted in several more ways.
+    let checks = Checks {
+        body_bytes: seed.is_multiple_of(2).then_some(5),
+        body_hash: seed.is_multiple_of(4).then_some(Reference::First),
+        group_by: seed.is_multiple_of(2).then(|| "Server".to_owned()),
+        ..Checks::default()
+    };
+    let is_hostile = !raw.is_empty();
+    World { model, is_hostile, connections, depth, requests, timeout_ns, checks }
 }
 
 /// Runs a world to its end and holds it to the identities.
@@ -93,6 +103,9 @@ fn run(world: &World) -> (Outcome, u64) {
         keeps_deadline: false,
         linger_ns: 0,
     };
+    let mut shape =
+        Shape::new(&request, &arena, world.depth, world.timeout_ns, world.timeout_ns, ADDRESSES);
+    shape.discards = !world.checks.needs_bodies();
     let task = Task {
         connections: world.connections,
         connection_first: 0,
@@ -104,20 +117,15 @@ fn run(world: &World) -> (Outcome, u64) {
         drain_ns: SECOND,
         opening_ns: 2 * SECOND,
         connect_pace: None,
-        shape: Shape::new(
-            &request,
-            &arena,
-            world.depth,
-            world.timeout_ns,
-            world.timeout_ns,
-            ADDRESSES,
-        ),
+        shape,
         lane: None,
         seed: world.model.seed,
     };
     let (writer, mut reader) = interval_queue(3600 * SECOND);
     let sim = Sim::new(setup, world.model.clone());
-    let worker = Worker::new(sim, task, Recorder::new(writer), CpuTime::default);
+    let inspector = Inspector::new(&world.checks, world.connections, 1);
+    let recorder = Recorder::new(writer).inspecting(inspector);
+    let worker = Worker::new(sim, task, recorder, CpuTime::default);
     let control = Control::default();
     control.start_at(0);
     let (outcome, sim) = worker.run(&control);

@@ -15,14 +15,16 @@ mod tls;
 
 use std::sync::Arc;
 
+use crate::inspect::Checks;
 use crate::io::Address;
 
 pub use lines::Lines;
 pub use network::{Network, Prelude};
+
 pub use pacing::Pacing;
 pub use pattern::PatternTooLong;
 pub use placeholder::Text;
-pub use request::{Arena, Body, Header, Request, RequestError};
+pub use request::{Arena, Body, Header, Request, RequestError, is_token};
 pub use server::ServerOf;
 pub use targets::{Lane, Origin, Seat, Target, Targets};
 pub use tls::Tls;
@@ -115,6 +117,8 @@ pub struct Plan {
     pub engine: EngineChoice,
     /// Whose cost is watched, if anybody's.
     pub server: Option<ServerOf>,
+    /// What answers are checked for.
+    pub checks: Checks,
     /// One for each worker; together exactly `connections` and `stop.requests`.
     pub shares: Vec<Share>,
     /// What was asked for, in words.
@@ -122,6 +126,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How many different requests there are, at least one.
+    pub fn target_count(&self) -> usize {
+        self.targets.as_ref().map_or(1, |targets| targets.list().len())
+    }
+
     /// The way of each worker through the targets; `None` where there is nothing but one request.
     pub fn lanes(&self) -> Vec<Option<Arc<Lane>>> {
         let Some(targets) = &self.targets else { return vec![None; self.shares.len()] };

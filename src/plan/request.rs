@@ -302,7 +302,8 @@ fn check_header(header: &Header, body_bytes: usize) -> Result<bool, RequestError
 }
 
 /// RFC 9110 section 5.6.2.
-fn is_token(text: &str) -> bool {
+/// Whether this is a token, as methods and field names are (RFC 9110 section 5.6.2).
+pub fn is_token(text: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(token)
 }

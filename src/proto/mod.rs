@@ -42,14 +42,53 @@ pub enum Notice {
     Unsolicited,
 }
 
+/// What is known of a complete answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// What `Sink::label` said of its head.
+    pub label: u16,
+}
+
 /// Receives what a codec finds, in order.
+///
+/// What has a body here is for sinks that look at answers; others leave it, and nothing is done for
+/// them.
 pub trait Sink {
-    /// `count` complete final responses with this status, the oldest outstanding first.
-    fn answers(&mut self, status: u16, count: u32);
+    /// `count` complete final responses of this kind, the oldest outstanding first.
+    fn answers(&mut self, answer: Answer, count: u32);
     /// `count` bytes of this class were consumed. All classes together are exactly the bytes given.
     fn bytes(&mut self, class: ByteClass, count: u64);
     /// Something to count.
     fn notice(&mut self, notice: Notice);
+
+    /// As `answers`, for several that stand whole, one after the other, in `raw`: their heads are
+    /// equal and `head_bytes` long, their bodies equally long. Only heads and bodies are in `raw`.
+    #[inline]
+    fn answers_at_hand(&mut self, answer: Answer, count: u32, raw: &[u8], head_bytes: usize) {
+        let _ = (raw, head_bytes);
+        self.answers(answer, count);
+    }
+
+    /// The label of answers with this whole, correct head of a final response. Equal heads must
+    /// have equal labels for all connections that share a memo: they are asked for once.
+    #[inline]
+    fn label(&mut self, head: &[u8]) -> u16 {
+        let _ = head;
+        0
+    }
+
+    /// A final response begins that is not told by `answers_at_hand`.
+    #[inline]
+    fn begin(&mut self) {}
+
+    /// The next bytes of its body, without their framing. Those that `ClientCodec::discarded` tells
+    /// of are never seen.
+    #[inline]
+    fn body(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
 }
 
 /// Why an answer cannot be accepted. The connection is of no use after it.

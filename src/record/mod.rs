@@ -13,6 +13,7 @@ mod timeline;
 mod tls;
 
 use crate::hist::Hist;
+use crate::inspect::{self, Findings, Inspector};
 use crate::limits;
 use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts, TlsFault};
 
@@ -39,6 +40,8 @@ impl Phase {
     /// All phases in order.
     pub const ALL: [Self; 4] = [Self::Opening, Self::Warmup, Self::Window, Self::Drain];
 }
+
+const _: () = assert!(Phase::ALL.len() == inspect::PHASES);
 
 /// Status codes are counted by value up to this.
 pub const STATUSES: usize = 1000;
@@ -313,6 +316,8 @@ pub struct WorkerRecord {
     pub bytes: ByteCounts,
     /// What was noticed in answers.
     pub notices: NoticeCounts,
+    /// What the checks of answers found.
+    pub findings: Findings,
     /// Latency in nanoseconds, from the intended time, of every completed request that became due in
     /// the window.
     pub latency: Hist,
@@ -359,6 +364,7 @@ impl Default for WorkerRecord {
             addresses: Vec::new(),
             bytes: ByteCounts::default(),
             notices: NoticeCounts::default(),
+            findings: Findings::default(),
             latency: Hist::new(limits::LATENCY_NS_MAX),
             service: Hist::new(limits::LATENCY_NS_MAX),
             unanswered: Hist::new(limits::LATENCY_NS_MAX),
@@ -400,6 +406,7 @@ impl WorkerRecord {
         self.connections.merge(&other.connections);
         self.bytes.merge(&other.bytes);
         self.notices.merge(&other.notices);
+        self.findings.merge(&other.findings);
         self.latency.merge(&other.latency);
         self.service.merge(&other.service);
         self.unanswered.merge(&other.unanswered);
@@ -433,6 +440,7 @@ pub struct Recorder {
     intervals: IntervalWriter,
     rate_sample_start_ns: u64,
     rate_sample_completed: u64,
+    inspector: Option<Box<Inspector>>,
 }
 
 impl Recorder {
@@ -450,6 +458,7 @@ impl Recorder {
             intervals,
             rate_sample_start_ns: 0,
             rate_sample_completed: 0,
+            inspector: None,
         }
     }
 
@@ -481,6 +490,24 @@ impl Recorder {
             let facts = tls.facts.clone();
             Box::new(TlsRecord { facts, ..TlsRecord::default() })
         });
+    }
+
+    /// With an inspector that answers are shown to.
+    #[must_use]
+    pub fn inspecting(self, inspector: Option<Inspector>) -> Self {
+        Self { inspector: inspector.map(Box::new), ..self }
+    }
+
+    /// Whether answers are to be shown to an inspector.
+    #[inline]
+    pub fn inspects(&self) -> bool {
+        self.inspector.is_some()
+    }
+
+    /// The inspector, if answers are to be shown to one.
+    #[inline]
+    pub fn inspector_mut(&mut self) -> Option<&mut Inspector> {
+        self.inspector.as_deref_mut()
     }
 
     /// The phase events are counted in.
@@ -541,7 +568,7 @@ impl Recorder {
             let unsent = self.record.phase(Phase::Window).unsent;
             self.record.sending.outstanding_end = self.inflight + unsent;
         }
-        self.phase = phase;
+        self.set_phase(phase);
         if phase == Phase::Warmup {
             self.intervals.start(self.now_ns);
         }
@@ -550,12 +577,19 @@ impl Recorder {
     /// Enters the window, which starts at `planned_ns`, at or a little before the current time.
     /// Everything started before the call has an earlier stamp and does not belong to it.
     pub fn enter_window(&mut self, planned_ns: u64) {
-        self.phase = Phase::Window;
+        self.set_phase(Phase::Window);
         self.window_start_ns = planned_ns;
         self.rate_sample_start_ns = self.now_ns;
         self.rate_sample_completed = 0;
         if !self.intervals.started() {
             self.intervals.start(self.now_ns);
+        }
+    }
+
+    fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(inspector) = &mut self.inspector {
+            inspector.enter(phase as usize);
         }
     }
 
@@ -757,6 +791,9 @@ impl Recorder {
     /// Ends the record; the last, partial interval is handed over.
     pub fn finish(mut self) -> WorkerRecord {
         self.intervals.finish(self.now_ns, self.inflight, self.backlog);
+        if let Some(inspector) = self.inspector {
+            self.record.findings = inspector.finish();
+        }
         self.record
     }
 

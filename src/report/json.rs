@@ -14,7 +14,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
 use super::escape::is_unsafe;
 use super::quota;
 use super::schema;
-use super::{QUANTILES, server, targets, tls, words};
+use super::{QUANTILES, checks, server, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -117,6 +117,9 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
         targets: targets::to_schema(result, false),
         servers: targets::servers_to_schema(result),
         seconds: seconds(result),
+        checks: checks::stored(result),
+        groups: checks::stored_groups(result),
+        thresholds: checks::stored_thresholds(result),
         workers: workers(result),
         identities: identities(result),
         remarks: result.remarks.clone(),

@@ -7,6 +7,7 @@
 //! disagree. What a renderer derives (percentiles, shares, sentences) is derived when it renders
 //! and never read back from a stored file.
 
+mod checks;
 pub mod compare;
 mod connections;
 pub mod doctor;
@@ -84,6 +85,8 @@ impl Quantile {
     }
 }
 
+#[cfg(test)]
+mod checks_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

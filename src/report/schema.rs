@@ -14,6 +14,7 @@
 //!   loop has at the send; `requests.due` repeats the phases, where due requests are counted; the
 //!   verdict has kinds of its own for a schedule.
 
+mod checks;
 mod connections;
 pub mod quota;
 pub mod server;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use checks::{Bodies, Body, BodyHash, ByPhase, Checks, Group, Groups, Threshold};
 pub use connections::{AddressCounts, NewConnections};
 pub use tls::{Agreed, Tls};
 
@@ -123,6 +125,15 @@ pub struct Report {
     pub servers: Vec<targets::Server>,
     /// The series, in order.
     pub seconds: Vec<Second>,
+    /// What answers were checked for, and how many failed; null when they were not checked.
+    #[serde(default)]
+    pub checks: Option<Checks>,
+    /// Answers by the value of a header; null when they were not grouped.
+    #[serde(default)]
+    pub groups: Option<Groups>,
+    /// What the result had to measure.
+    #[serde(default)]
+    pub thresholds: Vec<Threshold>,
     /// One for each worker thread.
     pub workers: Vec<Worker>,
     /// The counting identities.

@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, escape, json, quota, server, targets, tls, words};
+use super::{NOTE_CHARS_MAX, checks, escape, json, quota, server, targets, tls, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -207,6 +207,8 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
     let [opening, warmup, window, drain] =
         [&report.opening, &report.warmup, &report.window, &report.drain];
     let length = |phase: &schema::Phase| phase.length_ns.unwrap_or(0);
+    let (checked, findings) = checks::read(report.checks.as_ref(), report.groups.as_ref())?;
+    let thresholds = checks::read_thresholds(&report.thresholds)?;
     Ok(RunResult {
         window_start_monotonic_ns: report.window_start_monotonic_ns,
         opening_ns: length(opening),
@@ -221,6 +223,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             addresses: super::connections::counts(&report.addresses),
             bytes: bytes(&report.bytes),
             notices: notices(&report.notices),
+            findings,
             latency: hist("latency", &histograms.latency, &fresh.latency)?,
             service,
             sending,
@@ -257,7 +260,13 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             .transpose()?,
         identities: report.identities.iter().map(identity_check).collect::<Result<_, _>>()?,
         verdict: verdict(&report.verdict)?,
-        asked: Asked { targets: asked_targets, servers, ..asked(report.asked)? },
+        asked: Asked {
+            targets: asked_targets,
+            servers,
+            checks: checked,
+            thresholds,
+            ..asked(report.asked)?
+        },
         manifest: manifest(report.manifest),
         remarks: report.remarks,
     })
@@ -488,8 +497,7 @@ fn asked(stored: schema::Asked) -> Result<Asked, ReadError> {
         request_bytes: stored.request_bytes,
         request_hash,
         notes: stored.notes,
-        targets: Vec::new(),
-        servers: Vec::new(),
+        ..Asked::default()
     })
 }
 
@@ -632,6 +640,7 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
         at_most("address counts", COUNT_MAX, &ended)?;
         at_most("address counts", COUNT_MAX, &[address.attempts])?;
     }
+    at_most("counts of checks", COUNT_MAX, &checks::all_counts(&total.findings))?;
     let b = &total.bytes;
     at_most("bytes", AMOUNT_MAX, &[b.head, b.body, b.framing, b.interim, b.stray, b.tls])?;
     if let Some(tls) = &total.tls {

@@ -8,7 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, connections, escape, latency, schedule, server, targets, tls, words, wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, targets, tls, words,
+    wrk,
 };
 
 /// What the text shows.
@@ -42,6 +43,8 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     requests(result, &mut page);
     statuses(result, &mut page);
     failures(result, &mut page);
+    checks::section(result, &mut page);
+    checks::groups(result, &mut page);
     latency::section(result, &mut page);
     targets::section(result, options.verbose, &mut page);
     server::section(result, &mut page);
@@ -49,6 +52,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
         details(result, &mut page);
     }
     notes(result, &mut page);
+    checks::thresholds(result, &mut page);
     identities(result, options.verbose, &mut page);
     verdict(result, &mut page);
     page.text.into_bytes()

@@ -69,6 +69,17 @@ pub(super) fn exact_percent(share: f64) -> String {
     format!("{}.{:02}", format_grouped(hundredths / 100), hundredths % 100)
 }
 
+/// A part as per cent, with as many decimals as say something: `0.1 %`, `0.00012 %`, `99.997 %`.
+pub(super) fn share(part: u64, whole: u64) -> String {
+    let percent = part as f64 * 100.0 / whole.max(1) as f64;
+    // What tells it from none, or from all.
+    let least = percent.min((100.0 - percent).abs());
+    let decimals = if least > 0.0 { (3.0 - least.log10().floor()).clamp(2.0, 9.0) } else { 0.0 };
+    let number = format!("{percent:.0$}", decimals as usize);
+    let number = if decimals > 0.0 { number.trim_end_matches('0') } else { &number };
+    format!("{} %", number.trim_end_matches('.'))
+}
+
 /// Requests that became due per second of the actual window; 0 without a window.
 pub(super) fn due_per_s(result: &RunResult) -> f64 {
     match result.window_ns {

@@ -2,6 +2,7 @@
 //! broken one means that some number of the report is wrong, and the run says so.
 
 use crate::hist::Hist;
+use crate::inspect::Bodies;
 use crate::record::{
     AddressCounts, Phase, STATUS_CLASSES, TargetRecord, WorkerRecord, status_class,
 };
@@ -171,6 +172,15 @@ fn i3(record: &WorkerRecord) -> Vec<Equation> {
         equal(record.latency.len() + unresolved, window.started),
         equal(record.unanswered.len(), unresolved + window.unsent + window.shed),
     ];
+    // Whoever looked at answers saw each of them once.
+    let findings = &record.findings;
+    if let Some(groups) = &findings.groups {
+        equations.push(equal(groups.all().iter().sum::<u64>(), whole.completed));
+    }
+    if !findings.bodies.is_empty() {
+        let met = findings.bodies.iter().flat_map(Bodies::all).sum::<u64>();
+        equations.push(equal(met, whole.completed));
+    }
     // On a schedule two more clocks ran, over the same requests.
     if record.sending.paced {
         equations.push(equal(record.service.len(), record.latency.len()));

@@ -4,6 +4,7 @@
 //! renderers in `report` turn this into text and JSON.
 
 mod arrivals;
+mod checks;
 mod cost;
 mod identities;
 mod quota;
@@ -11,12 +12,14 @@ pub mod threshold;
 mod verdict;
 
 use crate::hist::Hist;
+use crate::inspect::Checks;
 use crate::record::{Flow, Interval, Phase, WorkerRecord};
 
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
 pub use identities::{Identity, IdentityCheck, check};
 pub use quota::QuotaUse;
+use threshold::Threshold;
 pub use verdict::{Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
 /// What was asked for, as far as reports show it.
@@ -62,6 +65,10 @@ pub struct Asked {
     pub targets: Vec<AskedTarget>,
     /// The servers they are for, in the order first named.
     pub servers: Vec<AskedServer>,
+    /// What answers were checked for.
+    pub checks: Checks,
+    /// What the result must measure to pass, as asked.
+    pub thresholds: Vec<Threshold>,
 }
 
 /// One of several targets, as asked for.

@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::epoll::Epoll;
+use crate::inspect::Inspector;
 use crate::io::{BackendError, Setup, Spin};
 use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts, TlsFault};
 use crate::plan::{Arena, EngineChoice, Lane, Origin, Pacing, Plan, Share, Target, Targets};
@@ -492,6 +493,7 @@ fn spawn<B: Engine>(
         Some(lane) => setup_of_lane(plan, share, lane),
     };
     let reported = lane.map_or(0, |lane| lane.targets().reported());
+    let inspector = Inspector::new(&plan.checks, share.connections, plan.target_count());
     let cpu = share.cpu;
     let (paced, encrypted, spins) = (plan.pacing.is_some(), plan.tls.is_some(), spins(plan));
     thread::Builder::new().name(format!("wring-{index}")).spawn(move || {
@@ -517,6 +519,7 @@ fn spawn<B: Engine>(
         let recorder = if paced { Recorder::paced(intervals) } else { Recorder::new(intervals) };
         let recorder = recorder.with_targets(reported);
         let recorder = if encrypted { recorder.with_tls() } else { recorder };
+        let recorder = recorder.inspecting(inspector);
         let worker = Worker::new(backend, task, recorder, cpu_time);
         let done = move |outcome| Done {
             outcome,
@@ -564,7 +567,9 @@ fn shape(plan: &Plan, arena: &Arena) -> Shape {
         plan.addresses.len() as u32,
     );
     Shape {
-        discards: plan.addresses.iter().all(|address| address.inet().is_some()),
+        // The kernel throws away what TCP received, unless somebody wants to look at it.
+        discards: plan.addresses.iter().all(|address| address.inet().is_some())
+            && !plan.checks.needs_bodies(),
         prelude: network.prelude.clone(),
         requests_max: network.requests_per_connection.map_or(u64::MAX, u64::from),
         close: network.close,
@@ -652,6 +657,7 @@ fn assemble(
     for record in &records {
         result.total.merge(record);
     }
+    result.total.findings.condense(&plan.checks);
     if result.open.at_start < plan.connections && result.window_ns > 0 {
         result.remarks.push(format!(
             "only {} of {} connections were open when the window started",
@@ -724,6 +730,8 @@ fn asked(plan: &Plan) -> Asked {
         notes: provenance.notes.clone(),
         targets: plan.targets.as_deref().map_or_else(Vec::new, asked_targets),
         servers: plan.targets.as_deref().map_or_else(Vec::new, |t| asked_servers(plan, t)),
+        checks: plan.checks.clone(),
+        thresholds: Vec::new(),
     }
 }
 

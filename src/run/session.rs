@@ -14,6 +14,7 @@ use super::{
     join, manifest, pace, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
+use crate::inspect::{Checks, Inspector};
 use crate::plan::{self, EngineChoice, Plan};
 use crate::record::{IntervalReader, Recorder, interval_queue};
 use crate::result::{Manifest, RunResult};
@@ -43,6 +44,9 @@ pub(super) struct Seat {
     news: mpsc::Sender<News>,
     interval_ns: u64,
     paced: bool,
+    checks: Checks,
+    connections: u32,
+    targets: usize,
 }
 
 impl Seat {
@@ -52,6 +56,8 @@ impl Seat {
             let _guard = StopOnPanic(&control);
             let (writer, next) = interval_queue(self.interval_ns);
             let recorder = if self.paced { Recorder::paced(writer) } else { Recorder::new(writer) };
+            let recorder =
+                recorder.inspecting(Inspector::new(&self.checks, self.connections, self.targets));
             worker.prepare(block);
             let outcome = worker.block(&control, recorder);
             let is_broken = outcome.broke.is_some();
@@ -130,6 +136,9 @@ impl Session {
             news: told,
             interval_ns: plan.interval_ns,
             paced: plan.pacing.is_some(),
+            checks: plan.checks.clone(),
+            connections: plan.shares[index].connections,
+            targets: plan.target_count(),
         };
         let spawn = match plan.engine {
             EngineChoice::Epoll => spawn::<Epoll>,
@@ -267,6 +276,7 @@ mod tests {
             seed: 1,
             tls: None,
             tcp_congestion: None,
+            checks: Checks::default(),
             engine: EngineChoice::Auto,
             server: None,
             shares: plan::deal(4, None, 2, &[], 1),

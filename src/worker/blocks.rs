@@ -63,6 +63,8 @@ impl<B: Backend> Worker<B> {
         next.carry_tls(&self.recorder);
         next.connections_mut().carried = u64::from(self.open);
         let record = std::mem::replace(&mut self.recorder, next).finish();
+        // The labels of known heads were those of the record that has ended.
+        self.memo.forget();
         let window = std::mem::take(&mut self.window);
         // Lets the closes out.
         let broke = ran.and_then(|()| self.turn(0, &mut done)).err();

@@ -3,6 +3,7 @@
 
 mod blocks;
 mod catalogue;
+mod checks;
 mod churn;
 mod mixed;
 mod paced;
@@ -12,6 +13,7 @@ mod tls;
 use std::sync::Arc;
 
 use super::*;
+use crate::inspect::{Checks, Inspector};
 use crate::io::{CloseKind, Setup, Spin};
 use crate::outcome::{ConnectFailure, Failure};
 use crate::plan::{Prelude, Request, Targets, deal};
@@ -43,6 +45,7 @@ struct Run {
     /// Fewer scratch buffers than the lane asks for.
     scratch_max: Option<u16>,
     tls: Option<crate::tls::Settings>,
+    checks: Checks,
 }
 
 impl Run {
@@ -65,6 +68,7 @@ impl Run {
             connect_pace: None,
             scratch_max: None,
             tls: None,
+            checks: Checks::default(),
         }
     }
 
@@ -103,10 +107,11 @@ impl Run {
         };
         let shape =
             Shape::new(&request, &arena, self.depth, self.timeout_ns, 2 * SECOND, self.addresses);
-        let shape = match &self.tls {
+        let mut shape = match &self.tls {
             Some(tls) => shape.over_tls(TlsShape { client: tls.client(), arena: arena.bytes }),
             None => shape,
         };
+        shape.discards &= !self.checks.needs_bodies();
         let task = Task {
             connections: self.connections,
             connection_first: 0,
@@ -136,8 +141,11 @@ impl Run {
             Some(_) => Recorder::paced(writer),
             None => Recorder::new(writer),
         };
+        let targets = lane.as_ref().map_or(1, |lane| lane.targets().list().len());
         let recorder = recorder.with_targets(lane.map_or(0, |lane| lane.targets().reported()));
         let recorder = if self.tls.is_some() { recorder.with_tls() } else { recorder };
+        let inspector = Inspector::new(&self.checks, self.connections, targets);
+        let recorder = recorder.inspecting(inspector);
         (Worker::new(sim, task, recorder, CpuTime::default), reader)
     }
 

@@ -63,18 +63,23 @@ impl Nginx {
     ///
     /// `None` (and a word on stderr) when nginx is not installed.
     pub(crate) fn start(server: &str) -> Option<Self> {
+        Self::start_with("", server)
+    }
+
+    /// The same with directives for the `http` block before it, such as an `upstream`.
+    pub(crate) fn start_with(http: &str, server: &str) -> Option<Self> {
         let program = find_program("nginx")?;
-        let nginx = Self::try_start(&program, server);
+        let nginx = Self::try_start(&program, http, server);
         assert!(nginx.is_some(), "nginx does not start; try its configuration by hand:\n{server}");
         nginx
     }
 
-    fn try_start(program: &Path, server: &str) -> Option<Self> {
+    fn try_start(program: &Path, http: &str, server: &str) -> Option<Self> {
         let folder = Folder::new();
         let port = Port::reserve();
         let address = port.address();
         let config = folder.path().join("nginx.conf");
-        fs::write(&config, configuration(folder.path(), address, server)).expect("writable");
+        fs::write(&config, configuration(folder.path(), address, http, server)).expect("writable");
         let child = Command::new(program)
             .arg("-p")
             .arg(folder.path())
@@ -119,9 +124,14 @@ impl Nginx {
     ///
     /// Clients must have closed their connections: nginx waits some seconds for those it has closed
     /// with requests unread, and logs their last request only then.
-    pub(crate) fn into_log(mut self) -> Vec<String> {
+    pub(crate) fn into_log(self) -> Vec<String> {
+        self.into_log_named("access.log")
+    }
+
+    /// The same for a log that the directives name.
+    pub(crate) fn into_log_named(mut self, name: &str) -> Vec<String> {
         stop(&mut self.child, "QUIT");
-        let log = fs::read_to_string(self.folder.path().join("access.log")).expect("nginx logs");
+        let log = fs::read_to_string(self.folder.path().join(name)).expect("nginx logs");
         log.lines().map(str::to_owned).collect()
     }
 }
@@ -132,7 +142,7 @@ impl Drop for Nginx {
     }
 }
 
-fn configuration(folder: &Path, address: SocketAddr, server: &str) -> String {
+fn configuration(folder: &Path, address: SocketAddr, http: &str, server: &str) -> String {
     let folder = folder.display();
     let keep =
         if server.contains("keepalive_requests") { "" } else { "keepalive_requests 1000000000;" };
@@ -154,6 +164,7 @@ http {{
     default_type application/octet-stream;
     keepalive_timeout 600;
     {keep}
+    {http}
     server {{
         listen {address} backlog=4096;
         {server}

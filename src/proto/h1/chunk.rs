@@ -79,14 +79,15 @@ impl ChunkDecoder {
         }
     }
 
-    /// Goes on where it stopped.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Fed {
+    /// Goes on where it stopped; `data` is shown the data.
+    pub(super) fn feed(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Fed {
         let mut used = 0;
         let mut data_bytes = 0;
         let mut end = None;
         while end.is_none() && used < bytes.len() {
             if self.phase == Phase::Data {
                 let taken = self.skip_data(bytes.len() - used);
+                data(&bytes[used..used + taken]);
                 used += taken;
                 data_bytes += taken;
             } else {

@@ -4,7 +4,7 @@
 //! every other byte is classified where it stands. After the last answer, an error or a message
 //! nobody asked for, the connection is over and all further bytes are stray.
 
-use super::super::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
+use super::super::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use super::chunk::ChunkDecoder;
 use super::head::{self, Body, Head, Parsed};
 use super::memo::{Memo, Run};
@@ -50,8 +50,8 @@ pub struct ClientCodec {
     /// A final head said that its answer is the last, or the connection is over.
     is_closing: bool,
     has_noted_unsolicited: bool,
-    /// Status of the answer whose body is being read.
-    status: u16,
+    /// The answer whose body is being read.
+    answer: Answer,
     interim_count: u32,
     scan: HeadScan,
     scratch: Vec<u8>,
@@ -68,7 +68,7 @@ impl ClientCodec {
             methods: None,
             is_closing: false,
             has_noted_unsolicited: false,
-            status: 0,
+            answer: Answer::default(),
             interim_count: 0,
             scan: HeadScan::new(),
             scratch: Vec::with_capacity(HEAD_SCRATCH_BYTES),
@@ -97,7 +97,7 @@ impl ClientCodec {
             methods,
             is_closing: false,
             has_noted_unsolicited: false,
-            status: 0,
+            answer: Answer::default(),
             interim_count: 0,
             scan: HeadScan::new(),
             scratch,
@@ -149,11 +149,15 @@ impl ClientCodec {
                 },
                 State::Sized { left_bytes } => {
                     let body_bytes = left_bytes.min(rest.len() as u64);
+                    sink.body(&rest[..body_bytes as usize]);
                     self.discarded(body_bytes, sink);
                     body_bytes as usize
                 }
                 State::Chunked(_) => self.receive_chunked(rest, sink)?,
-                State::ToClose => report(sink, ByteClass::Body, rest.len()),
+                State::ToClose => {
+                    sink.body(rest);
+                    report(sink, ByteClass::Body, rest.len())
+                }
                 State::Closed => self.receive_unsolicited(rest, sink),
                 State::Failed => report(sink, ByteClass::Stray, rest.len()),
             };
@@ -245,7 +249,7 @@ impl ClientCodec {
         let Some(run) = memo.run(bytes, self.head_request, self.outstanding) else { return 0 };
         self.outstanding -= run.count;
         self.interim_count = 0;
-        self.take_run(run, sink)
+        self.take_run(run, bytes, sink)
     }
 
     /// The same where only the oldest requests are known to be of one sort.
@@ -253,22 +257,24 @@ impl ClientCodec {
         let alike = self.methods.as_ref().map_or(0, |methods| methods.alike());
         let Some(run) = memo.run(bytes, self.head_request, alike) else { return 0 };
         self.answered(run.count);
-        self.take_run(run, sink)
+        self.take_run(run, bytes, sink)
     }
 
-    /// Reports answers that are outstanding no more. Returns the bytes they took.
+    /// Reports answers at the start of `bytes` that are outstanding no more. Returns the bytes they
+    /// took.
     #[inline]
-    fn take_run(&mut self, run: Run, sink: &mut impl Sink) -> usize {
+    fn take_run(&mut self, run: Run, bytes: &[u8], sink: &mut impl Sink) -> usize {
         let count = run.count as usize;
         report(sink, ByteClass::Head, count * run.head_bytes);
         if run.body_bytes > 0 {
             report(sink, ByteClass::Body, count * run.body_bytes);
         }
-        sink.answers(run.head.status, run.count);
+        let used = count * (run.head_bytes + run.body_bytes);
+        sink.answers_at_hand(run.head.answer, run.count, &bytes[..used], run.head_bytes);
         if run.head.flow == Flow::Close {
             self.close(0);
         }
-        count * (run.head_bytes + run.body_bytes)
+        used
     }
 
     /// Goes on with a head. Returns the bytes used.
@@ -279,9 +285,12 @@ impl ClientCodec {
         sink: &mut impl Sink,
     ) -> Result<usize, ProtoError> {
         let resolved = if self.scratch.is_empty() {
-            self.head_in_place(bytes, memo).or_else(|| self.collect_head(bytes, memo))
+            match self.head_in_place(bytes, memo, sink) {
+                None => self.collect_head(bytes, memo, sink),
+                resolved => resolved,
+            }
         } else {
-            self.collect_head(bytes, memo)
+            self.collect_head(bytes, memo, sink)
         };
         let Some(Resolved { used, head }) = resolved else { return Ok(bytes.len()) };
         let head_bytes = self.scratch.len() + used;
@@ -307,7 +316,12 @@ impl ClientCodec {
 
     /// A head that is whole at the start of `bytes` and correct. Anything else is for
     /// `collect_head`, which finds the exact byte that decides it.
-    fn head_in_place(&self, bytes: &[u8], memo: &mut Memo) -> Option<Resolved> {
+    fn head_in_place(
+        &self,
+        bytes: &[u8],
+        memo: &mut Memo,
+        sink: &mut impl Sink,
+    ) -> Option<Resolved> {
         if let Some((head, used)) = memo.recall(bytes, self.head_request) {
             return Some(Resolved { used, head: Ok(head) });
         }
@@ -315,17 +329,23 @@ impl ClientCodec {
             return None;
         }
         let bytes = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
-        let Parsed::Whole { head, bytes: used } = head::parse(bytes, self.head_request) else {
+        let Parsed::Whole { mut head, bytes: used } = head::parse(bytes, self.head_request) else {
             return None;
         };
-        if let Ok(head) = &head {
+        if let Ok(head) = &mut head {
+            label(head, &bytes[..used], sink);
             memo.keep(&bytes[..used], head, self.head_request);
         }
         Some(Resolved { used, head })
     }
 
     /// Searches on for the end of the head and keeps what belongs to it until then.
-    fn collect_head(&mut self, bytes: &[u8], memo: &mut Memo) -> Option<Resolved> {
+    fn collect_head(
+        &mut self,
+        bytes: &[u8],
+        memo: &mut Memo,
+        sink: &mut impl Sink,
+    ) -> Option<Resolved> {
         match self.scan.feed(bytes) {
             Scan::More => {
                 self.hold(bytes);
@@ -333,13 +353,13 @@ impl ClientCodec {
             }
             Scan::Broken { error, bytes: used } => Some(Resolved { used, head: Err(error) }),
             Scan::Whole { bytes: used } if self.scratch.is_empty() => {
-                let head = whole_head(&bytes[..used], memo, self.head_request);
+                let head = whole_head(&bytes[..used], memo, self.head_request, sink);
                 Some(Resolved { used, head })
             }
             Scan::Whole { bytes: used } => {
                 let held_bytes = self.scratch.len();
                 self.hold(&bytes[..used]);
-                let head = whole_head(&self.scratch, memo, self.head_request);
+                let head = whole_head(&self.scratch, memo, self.head_request, sink);
                 self.scratch.truncate(held_bytes);
                 Some(Resolved { used, head })
             }
@@ -370,7 +390,8 @@ impl ClientCodec {
             sink.notice(Notice::Interim);
             return;
         }
-        self.status = head.status;
+        self.answer = head.answer;
+        sink.begin();
         self.is_closing = head.flow == Flow::Close;
         match head.body {
             Body::Sized(0) => self.complete(sink),
@@ -384,7 +405,7 @@ impl ClientCodec {
     fn complete(&mut self, sink: &mut impl Sink) {
         self.answered(1);
         self.state = if self.is_closing { State::Closed } else { State::Head };
-        sink.answers(self.status, 1);
+        sink.answers(self.answer, 1);
     }
 
     /// The oldest `count` outstanding requests are outstanding no more.
@@ -400,7 +421,7 @@ impl ClientCodec {
 
     fn receive_chunked(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<usize, ProtoError> {
         let State::Chunked(decoder) = &mut self.state else { return Ok(0) };
-        let fed = decoder.feed(bytes);
+        let fed = decoder.feed(bytes, |data| sink.body(data));
         report(sink, ByteClass::Framing, fed.used - fed.data_bytes);
         report(sink, ByteClass::Body, fed.data_bytes);
         match fed.end {
@@ -429,21 +450,34 @@ impl ClientCodec {
 }
 
 /// The verdict on a head that ends where `text` ends; one line end may stand before it.
-fn whole_head(text: &[u8], memo: &mut Memo, head_request: bool) -> Result<Head, ProtoError> {
+fn whole_head(
+    text: &[u8],
+    memo: &mut Memo,
+    head_request: bool,
+    sink: &mut impl Sink,
+) -> Result<Head, ProtoError> {
     if let Some((head, _)) = memo.recall(text, head_request) {
         return Ok(head);
     }
     let from_status_line = text.strip_prefix(b"\r\n").unwrap_or(text);
     match head::parse(from_status_line, head_request) {
-        Parsed::Whole { head, bytes } => {
+        Parsed::Whole { mut head, bytes } => {
             debug_assert_eq!(bytes, from_status_line.len());
-            if let Ok(head) = &head {
+            if let Ok(head) = &mut head {
+                label(head, from_status_line, sink);
                 memo.keep(from_status_line, head, head_request);
             }
             head
         }
         Parsed::Refused(error) => Err(error),
         Parsed::Partial => Err(ProtoError::Parse),
+    }
+}
+
+/// Asks the sink for the label of a head that was just parsed.
+fn label(head: &mut Head, text: &[u8], sink: &mut impl Sink) {
+    if !head.is_interim() {
+        head.answer.label = sink.label(text);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::chunk::ChunkDecoder;
 use super::{ClientCodec, Memo};
-use crate::proto::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
+use crate::proto::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 
 /// One connection: what was asked on it, what came, and where that is cut.
 #[derive(Clone, Debug)]
@@ -32,6 +32,10 @@ enum Event {
 struct Trace {
     events: Vec<(Event, u32)>,
     bytes: [u64; 5],
+    /// Label and body of every answer; without bodies that were thrown away unseen.
+    bodies: Vec<(u16, Vec<u8>)>,
+    /// The body that is coming in.
+    body: Vec<u8>,
 }
 
 impl Trace {
@@ -49,9 +53,11 @@ impl Trace {
 }
 
 impl Sink for Trace {
-    fn answers(&mut self, status: u16, count: u32) {
-        assert!((200..1000).contains(&status) && count > 0, "{count} answers with {status}");
+    fn answers(&mut self, answer: Answer, count: u32) {
+        let Answer { status, label } = answer;
+        assert!((200..1000).contains(&status) && count == 1, "{count} answers with {status}");
         self.add(Event::Answer(status), count);
+        self.bodies.push((label, std::mem::take(&mut self.body)));
     }
 
     fn bytes(&mut self, class: ByteClass, count: u64) {
@@ -61,6 +67,30 @@ impl Sink for Trace {
 
     fn notice(&mut self, notice: Notice) {
         self.add(Event::Notice(notice), 1);
+    }
+
+    fn answers_at_hand(&mut self, answer: Answer, count: u32, raw: &[u8], head_bytes: usize) {
+        let whole_bytes = raw.len() / count as usize;
+        assert_eq!(whole_bytes * count as usize, raw.len(), "all are equally long");
+        for whole in raw.chunks(whole_bytes) {
+            assert_eq!(whole[..head_bytes], raw[..head_bytes], "their heads are equal");
+            self.begin();
+            self.body(&whole[head_bytes..]);
+            self.answers(answer, 1);
+        }
+    }
+
+    fn label(&mut self, head: &[u8]) -> u16 {
+        // Equal for equal heads, and hardly ever for others.
+        head.iter().fold(0, |label: u16, &byte| label.wrapping_mul(31) ^ u16::from(byte))
+    }
+
+    fn begin(&mut self) {
+        self.body.clear();
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        self.body.extend_from_slice(bytes);
     }
 }
 
@@ -103,6 +133,11 @@ fn drive(stream: &Stream<'_>, cuts: &[usize], unseen: Unseen, memo: &mut Memo) -
         assert!(codec.capacity() + left <= stream.asked, "more room than the depth");
     }
     let end = codec.end_of_stream(&mut trace);
+    // Of an answer that is not complete any part may have been seen.
+    trace.body.clear();
+    if unseen == Unseen::Discarded {
+        trace.bodies.iter_mut().for_each(|(_, body)| body.clear());
+    }
     let classified: u64 = trace.bytes.iter().sum();
     assert_eq!(classified, stream.raw.len() as u64, "every byte has one class");
     assert_eq!(trace.answers() + codec.outstanding(), stream.asked);
@@ -114,12 +149,18 @@ fn drive(stream: &Stream<'_>, cuts: &[usize], unseen: Unseen, memo: &mut Memo) -
 pub fn answers_are_the_same_however_they_are_cut(stream: &Stream<'_>) {
     let expected = drive(stream, &[], Unseen::Read, &mut Memo::disabled());
     let every_byte: Vec<usize> = (1..stream.raw.len()).collect();
+    let unseen = drive(stream, &[], Unseen::Discarded, &mut Memo::disabled());
     for cuts in [&stream.cuts, &every_byte] {
-        for unseen in [Unseen::Read, Unseen::Discarded] {
-            let seen = drive(stream, cuts, unseen, &mut Memo::disabled());
-            assert_eq!(seen, expected, "{unseen:?}, cut at {cuts:?}");
+        for (how, expected) in [(Unseen::Read, &expected), (Unseen::Discarded, &unseen)] {
+            let seen = drive(stream, cuts, how, &mut Memo::disabled());
+            assert_eq!(seen, *expected, "{how:?}, cut at {cuts:?}");
         }
     }
+    let without_bodies = |outcome: &Outcome| {
+        let trace = &outcome.trace;
+        (trace.events.clone(), trace.bytes, outcome.verdict, outcome.end, outcome.left)
+    };
+    assert_eq!(without_bodies(&unseen), without_bodies(&expected));
 }
 
 /// Connections that share a memo read as if there were none.
@@ -153,7 +194,7 @@ fn feed(raw: &[u8], cuts: &[usize]) -> (usize, usize, Option<Result<(), ProtoErr
     for &to in cuts.iter().chain([&raw.len()]) {
         let piece = &raw[from..to];
         from = to;
-        let fed = decoder.feed(piece);
+        let fed = decoder.feed(piece, |_| {});
         assert!(fed.data_bytes <= fed.used && fed.used <= piece.len(), "{fed:?}");
         used += fed.used;
         data_bytes += fed.data_bytes;

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use httparse::{Header, ParserConfig, Response, Status};
 
-use super::super::{Flow, Notice, ProtoError};
+use super::super::{Answer, Flow, Notice, ProtoError};
 use super::fields::{Connection, ContentLength, TransferEncoding};
 use crate::limits::FIELDS_MAX;
 
@@ -53,7 +53,7 @@ impl Notices {
 /// A head's meaning.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Head {
-    pub(super) status: u16,
+    pub(super) answer: Answer,
     pub(super) body: Body,
     /// Whether another answer can follow this one.
     pub(super) flow: Flow,
@@ -63,7 +63,7 @@ pub(super) struct Head {
 impl Head {
     /// An interim response: the answer proper is still to come.
     pub(super) fn is_interim(&self) -> bool {
-        self.status < 200
+        self.answer.status < 200
     }
 }
 
@@ -134,10 +134,11 @@ fn meaning(
         }
     }
     let bare_lf = has_bare_lf(head);
+    let answer = Answer { status, label: 0 };
     if status < 200 {
         // Nothing of an interim response outlives it but the fact that it came.
         let notices = Notices { bare_lf, ..Notices::default() };
-        return Ok(Head { status, body: Body::Sized(0), flow: Flow::Keep, notices });
+        return Ok(Head { answer, body: Body::Sized(0), flow: Flow::Keep, notices });
     }
     let is_http10 = response.version == Some(0);
     let notices = Notices {
@@ -157,7 +158,7 @@ fn meaning(
         || notices.length_and_chunked
         || notices.chunked_in_http10
         || body == Body::ToClose;
-    Ok(Head { status, body, flow: if ends { Flow::Close } else { Flow::Keep }, notices })
+    Ok(Head { answer, body, flow: if ends { Flow::Close } else { Flow::Keep }, notices })
 }
 
 /// `HTTP/1.1 200  OK`: httparse takes the second space for a part of the reason.

@@ -4,7 +4,7 @@
 //! provided the request was of the same sort. Heads that meant more than framing (interim
 //! responses, anything noticed) are never kept, so a hit has no side effect to repeat.
 
-use super::super::Flow;
+use super::super::{Answer, Flow};
 use super::head::{Body, Head};
 use crate::limits::MEMO_HEAD_BYTES_MAX;
 
@@ -37,8 +37,12 @@ impl Memo {
     }
 
     fn with_room(head_bytes_max: usize) -> Self {
-        let head =
-            Head { status: 0, body: Body::ToClose, flow: Flow::Close, notices: Default::default() };
+        let head = Head {
+            answer: Answer::default(),
+            body: Body::ToClose,
+            flow: Flow::Close,
+            notices: Default::default(),
+        };
         let text = Vec::with_capacity(head_bytes_max);
         Self { text, head, head_request: false, head_bytes_max }
     }
@@ -47,6 +51,11 @@ impl Memo {
     #[cfg(any(test, fuzzing))]
     pub(super) fn disabled() -> Self {
         Self::with_room(0)
+    }
+
+    /// Remembers nothing from here on, until the next head is kept.
+    pub fn forget(&mut self) {
+        self.text.clear();
     }
 
     /// The known head at the start of `bytes`, and its length.

@@ -10,7 +10,7 @@ mod catalogue;
 mod random;
 
 use super::{ClientCodec, Memo};
-use crate::proto::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
+use crate::proto::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 
 /// Counts the bytes looked at by the slow path, so that tests can bound work instead of time.
 pub(super) mod work {
@@ -37,6 +37,10 @@ const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 struct Trace {
     events: Vec<(String, u32)>,
     bytes: [u64; 5],
+    /// Label and body of every answer.
+    bodies: Vec<(u16, Vec<u8>)>,
+    /// The body that is coming in.
+    body: Vec<u8>,
 }
 
 impl Trace {
@@ -58,9 +62,10 @@ impl Trace {
 }
 
 impl Sink for Trace {
-    fn answers(&mut self, status: u16, count: u32) {
-        assert!(count > 0);
-        self.add(status.to_string(), count);
+    fn answers(&mut self, answer: Answer, count: u32) {
+        assert!(count == 1, "several are told by `answers_at_hand`");
+        self.add(answer.status.to_string(), count);
+        self.bodies.push((answer.label, std::mem::take(&mut self.body)));
     }
 
     fn bytes(&mut self, class: ByteClass, count: u64) {
@@ -70,6 +75,30 @@ impl Sink for Trace {
 
     fn notice(&mut self, notice: Notice) {
         self.add(format!("{notice:?}"), 1);
+    }
+
+    fn answers_at_hand(&mut self, answer: Answer, count: u32, raw: &[u8], head_bytes: usize) {
+        let whole_bytes = raw.len() / count as usize;
+        assert_eq!(whole_bytes * count as usize, raw.len(), "all are equally long");
+        for whole in raw.chunks(whole_bytes) {
+            assert_eq!(whole[..head_bytes], raw[..head_bytes], "their heads are equal");
+            self.begin();
+            self.body(&whole[head_bytes..]);
+            self.answers(answer, 1);
+        }
+    }
+
+    fn label(&mut self, head: &[u8]) -> u16 {
+        // Equal for equal heads, and hardly ever for others.
+        crate::result::fnv1a(head) as u16
+    }
+
+    fn begin(&mut self) {
+        self.body.clear();
+    }
+
+    fn body(&mut self, bytes: &[u8]) {
+        self.body.extend_from_slice(bytes);
     }
 }
 

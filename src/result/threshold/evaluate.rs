@@ -3,6 +3,7 @@
 use super::parse::PERCENTILE_WHOLE;
 use super::{Fraction, Metric, Part, Series, Statistic, Threshold};
 use crate::hist::Hist;
+use crate::inspect::{Check, Counts};
 use crate::outcome::{Cause, CauseCounts};
 use crate::record::Phase;
 use crate::result::RunResult;
@@ -60,6 +61,8 @@ pub enum Unknown {
     Nothing,
     /// The metric is of runs at a rate, and this was a closed loop.
     NoSchedule,
+    /// Answers were not checked for this.
+    NotChecked(Check),
 }
 
 impl Threshold {
@@ -92,6 +95,9 @@ impl Threshold {
     }
 
     fn counted(&self, part: Part, result: &RunResult) -> (Measured, Option<Fraction>) {
+        if let Some(check) = self.lacks(&result.asked.checks) {
+            return (Measured::Unknown(Unknown::NotChecked(check)), None);
+        }
         let (part, whole) = match part_of(part, result) {
             Ok(counts) => counts,
             Err(unknown) => return (Measured::Unknown(unknown), None),
@@ -128,6 +134,16 @@ fn part_of(part: Part, result: &RunResult) -> Result<(u64, u64), Unknown> {
             let counts = window.statuses.iter().zip(&drain.statuses).enumerate();
             let in_set = counts.filter(|(status, _)| set.contains(*status as u16));
             Ok((in_set.map(|(_, (window, drain))| window + drain).sum(), completed))
+        }
+        Part::Checks(kinds) => {
+            let asked = Check::ALL.iter().filter(|check| kinds >> check.index() & 1 == 1);
+            let made = asked.filter_map(|check| result.failed_checks(*check));
+            let late = |counts: Counts| {
+                counts[Phase::Window as usize].saturating_add(counts[Phase::Drain as usize])
+            };
+            Ok(made.fold((0, 0), |(failed, of), counts| {
+                (u64::saturating_add(failed, late(counts)), of + completed)
+            }))
         }
         Part::ConnectFailed(causes) => {
             let connections = &total.connections;

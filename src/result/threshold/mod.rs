@@ -19,6 +19,8 @@ use std::fmt;
 pub use evaluate::{Evaluation, Measured, Unknown};
 pub use parse::ThresholdError;
 
+use crate::inspect::{Check, Checks};
+use crate::outcome::Cause as _;
 use crate::units::StatusSet;
 
 /// One condition on a result. `Display` gives it as typed, without blanks.
@@ -35,6 +37,44 @@ pub struct Threshold {
 impl fmt::Display for Threshold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl Threshold {
+    /// Whether it speaks of runs at a rate alone.
+    pub fn needs_schedule(&self) -> bool {
+        match self.metric {
+            Metric::Time(Series::Lag | Series::Late, _) => true,
+            Metric::Part(part) => {
+                matches!(part, Part::Shed | Part::Unsent | Part::Sent | Part::Held)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it speaks of the failed checks of one kind.
+    pub fn is_about(&self, check: Check) -> bool {
+        matches!(self.metric, Metric::Part(Part::Checks(kinds)) if kinds >> check.index() & 1 == 1)
+    }
+
+    /// A kind of check that it speaks of and that was not made; for one that speaks of all kinds, any
+    /// of them when none was made.
+    pub fn lacks(&self, checks: &Checks) -> Option<Check> {
+        let asked = Check::ALL.iter().copied().filter(|check| self.is_about(*check));
+        let lacking = asked.clone().find(|check| !checks.has(*check));
+        let is_enough = asked.count() == Check::ALL.len() && checks.has_any();
+        lacking.filter(|_| !is_enough)
+    }
+
+    /// No check of this kind may fail.
+    pub fn none_fails(check: Check) -> Self {
+        Self {
+            text: format!("checks[{}]=0", check.name()),
+            metric: Metric::Part(Part::Checks(1 << check.index())),
+            comparison: Comparison::Equal,
+            limit: Fraction::whole(0_u32),
+            is_share: false,
+        }
     }
 }
 
@@ -95,6 +135,9 @@ enum Part {
     Held,
     /// Answers with these statuses; of all answers.
     Status(StatusSet),
+    /// Failed checks of the kinds at these indexes; of the checks made. With all kinds, of those that
+    /// were made.
+    Checks(u32),
     /// Connection attempts that failed by the causes at these indexes; of all attempts of the run.
     ConnectFailed(u32),
 }

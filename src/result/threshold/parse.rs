@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Comparison, Fraction, Metric, Part, Series, Statistic, Threshold};
+use crate::inspect::Check;
 use crate::limits::DURATION_NS_MAX;
 use crate::outcome::{Cause, ConnectFailure, Failure};
 use crate::units::{parse_bytes, parse_count, parse_duration_ns, parse_rate, parse_statuses};
@@ -16,7 +17,7 @@ const PERCENT_DECIMALS_MAX: usize = 9;
 
 const KNOWN: &str = "known are p50 to p99.999999, min, mean and max, also of service., lag., late. \
                      or connect. (lag.p99); rps, transfer, failed, failed[timeout], timeouts, \
-                     unanswered, status[5xx|404], connect_failed, shed, unsent, sent and held";
+                     unanswered, status[5xx|404], checks, checks[body_hash], connect_failed, shed, unsent, sent and held";
 
 /// A threshold that cannot be read. Prints what was typed, the place and what would be right.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -93,7 +94,7 @@ impl Threshold {
     /// | `p50` … `p99.999999`, `min`, `mean`, `max` of the latency; with `service.`, `lag.`, `late.` or `connect.` before them those of that series | a time with its unit: `20ms` |
     /// | `rps` | requests per second: `50k`, `50k/s`, `300/m` |
     /// | `transfer` | bytes received per second: `100MiB`, `1GB/s` |
-    /// | `failed`, `failed[timeout\|reset]`, `timeouts`, `unanswered`, `shed`, `unsent`, `status[5xx\|404]`, `connect_failed`, `connect_failed[refused]` | a count, `10`, or a share, `0.1%` |
+    /// | `failed`, `failed[timeout\|reset]`, `timeouts`, `unanswered`, `shed`, `unsent`, `status[5xx\|404]`, `checks`, `checks[status\|body_bytes\|body_hash]`, `connect_failed`, `connect_failed[refused]` | a count, `10`, or a share, `0.1%` |
     /// | `sent`, `held`: of what a schedule asked for | a share: `99.9%` |
     ///
     /// A comparison that no result could fail or pass (`failed<0`) is refused: it is a mistake.
@@ -180,6 +181,7 @@ fn metric(typed: Piece<'_>) -> Result<(Metric, Kind), Fault> {
     let share = |part| Ok((Metric::Part(part), Kind::Share));
     let unlisted = match (name, list) {
         ("failed", list) => return part(Part::Failed(causes::<Failure>(list)?)),
+        ("checks", list) => return part(Part::Checks(causes::<Check>(list)?)),
         ("connect_failed", list) => {
             return part(Part::ConnectFailed(causes::<ConnectFailure>(list)?));
         }
@@ -195,7 +197,7 @@ fn metric(typed: Piece<'_>) -> Result<(Metric, Kind), Fault> {
             return Err(Fault::new(
                 list.at - 1,
                 format!(
-                    "'{}' takes no list; failed[…], connect_failed[…] and status[…] do",
+                    "'{}' takes no list; failed[…], connect_failed[…], checks[…] and status[…] do",
                     name.escape_debug()
                 ),
             ));
@@ -270,7 +272,7 @@ fn decimal(text: &str, decimals_max: usize) -> Option<(u128, usize)> {
     Some((number, fraction.len()))
 }
 
-/// The bits of the causes in `list`; all of them without one.
+/// The bits of the names in `list`; all of them without one.
 fn causes<C: Cause>(list: Option<Piece<'_>>) -> Result<u32, Fault> {
     let Some(list) = list else { return Ok((1 << C::ALL.len()) - 1) };
     let (mut bits, mut at) = (0, list.at);
@@ -279,7 +281,7 @@ fn causes<C: Cause>(list: Option<Piece<'_>>) -> Result<u32, Fault> {
         let cause = C::ALL.iter().find(|cause| cause.name() == name.text).ok_or_else(|| {
             let known: Vec<&str> = C::ALL.iter().map(|cause| cause.name()).collect();
             let shown = name.shown();
-            name.fault(format!("'{shown}' is no cause; known are {}", known.join(", ")))
+            name.fault(format!("there is no '{shown}' here; known are {}", known.join(", ")))
         })?;
         bits |= 1 << cause.index();
         at += part.len() + 1;

@@ -17,6 +17,7 @@ fn blocks(run: &Run, count: usize) -> (Vec<WorkerRecord>, Sim) {
             Some(_) => Recorder::paced(writer),
             None => Recorder::new(writer),
         };
+        let next = next.inspecting(Inspector::new(&run.checks, run.connections, 1));
         worker.prepare(Block {
             requests: run.requests,
             pace: run.pace.clone(),
@@ -100,4 +101,17 @@ fn a_connection_that_ends_between_blocks_is_opened_again_and_counted() {
         assert_eq!(record.connections.connecting_end, 0, "opened before the load, or after it");
     }
     assert_eq!(sim.server().requests, 120);
+}
+
+#[test]
+fn each_block_counts_its_own_values_although_the_heads_are_known_from_the_one_before() {
+    let answer = "HTTP/1.1 200 OK\r\nX-Backend: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut run = Run::answering(answer);
+    run.checks = Checks { group_by: Some("X-Backend".to_owned()), ..Checks::default() };
+    let (records, _) = blocks(&run, 3);
+    for record in &records {
+        let groups = record.findings.groups.as_ref().unwrap();
+        assert_eq!(groups.values.len(), 1, "{groups:?}");
+        assert_eq!(groups.values[0].counts, [0, 0, 400, 0]);
+    }
 }

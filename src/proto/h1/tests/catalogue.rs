@@ -1,7 +1,7 @@
 //! The catalogue of answers through the codec: however the bytes come, the counts are the same.
 
 use super::{ClientCodec, Memo};
-use crate::proto::{ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
+use crate::proto::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use crate::tests::catalogue::{Case, Counts, Delivery, GOOD, Step, cases};
 
 /// Up to this length a case is split at every byte and comes byte by byte.
@@ -16,8 +16,8 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn answers(&mut self, status: u16, count: u32) {
-        self.counts.add(&status.to_string(), u64::from(count));
+    fn answers(&mut self, answer: Answer, count: u32) {
+        self.counts.add(&answer.status.to_string(), u64::from(count));
         self.answers += count;
     }
 
