@@ -121,6 +121,10 @@ fn counts_of(report: &Value) -> Counts {
     for place in ["/whole/statuses", "/whole/failures", "/notices"] {
         for (name, count) in report.pointer(place).unwrap().as_object().unwrap() {
             let known = place == "/whole/statuses" || NAMES.contains(&name.as_str());
+            // Whether the beginning of a TLS record is seen as one depends on how it is cut.
+            if name == "tls_on_plain" {
+                continue;
+            }
             assert!(known, "the table has no word for {place}/{name}");
             counts.add(name, count.as_u64().unwrap());
         }

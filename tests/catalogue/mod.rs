@@ -107,7 +107,7 @@ impl Counts {
 
 /// Causes, notices, bytes by class, and `close`: the last answer ended the connection, or bytes
 /// nobody had asked for did.
-pub(crate) const NAMES: [&str; 17] = [
+pub(crate) const NAMES: [&str; 18] = [
     "send",
     "reset",
     "eof",
@@ -117,6 +117,7 @@ pub(crate) const NAMES: [&str; 17] = [
     "timeout",
     "cut_off",
     "stale",
+    "tls",
     "interim",
     "bare_lf",
     "length_and_chunked",
