@@ -1,5 +1,25 @@
 //! TLS against a server in memory. What rustls itself promises is not tested again; what is tested is
 //! how it is driven: bytes in pieces, ends at every byte, keys that change, words for what went wrong.
+//!
+//! Family G of the fault catalogue; `w` stands for the worker's tests, `b` for the built binary's:
+//!
+//! - G1 `what_is_wrong_with_a_certificate_is_said`; b `what_is_wrong_with_a_certificate_ends_the_run…`;
+//!   w `first_handshakes_that_all_fail_alike_end_the_opening`
+//! - G2 `an_end_at_any_byte_of_the_handshake…`; w `g02_…`
+//! - G3 `a_close_notify_ends_the_stream_and_during_the_handshake_loops_for_nobody`
+//! - G4 `offers_that_have_nothing_in_common_with_the_server…`, HelloRetryRequest among them
+//! - G5 the same for ALPN; w `a_protocol_that_is_not_spoken_fails_the_handshake`. A server that
+//!   answers what nobody offered is refused inside rustls.
+//! - G6 `a_client_certificate_is_shown_when_demanded…`; b `a_client_certificate_is_shown…`
+//! - G7 `pieces_of_any_size…`, `an_answer_split_at_any_byte…`, `records_of_one_byte…`; w `g07_…`
+//! - G8 `a_changed_byte_anywhere…`, `a_record_longer_than_allowed…`, `an_alert_says_its_name`; w `g08_…`
+//! - G9 `keys_that_change_change_nothing_else`; w `g09_…`
+//! - G10 `sessions_are_resumed_if…` with 0, 1, 2 and 255 tickets; w `g10_…`; b `a_new_connection_for…`
+//! - G11 w `g11_…`
+//! - G12 `a_certificate_with_thousands_of_names…`; more than 64 KiB no server here can send
+//! - G13 `a_request_to_renegotiate…`, as far as it can be made without the server's keys
+//! - G14 `what_is_no_tls_is_said…`; w `a_plain_server_is_a_fault…`; b `https_on_a_plain_port…`
+//! - G15 early data is never offered, so none can be rejected
 
 pub(crate) mod certificates;
 pub(crate) mod server;
@@ -313,8 +333,10 @@ fn what_is_wrong_with_a_certificate_is_said() {
         assert!(fault.text.contains(words), "{fault:?}");
     }
     let issued = other.issue(&["localhost"], Valid::Now);
-    let fault = fault(options("localhost", &root), &like, &issued);
-    assert_eq!(fault.cause, TlsFault::UnknownIssuer, "{fault:?}");
+    for issued in [issued, Authority::nobody(&["localhost"])] {
+        let fault = fault(options("localhost", &root), &like, &issued);
+        assert_eq!(fault.cause, TlsFault::UnknownIssuer, "{fault:?}");
+    }
 }
 
 #[test]
@@ -486,7 +508,7 @@ fn an_alert_says_its_name() {
 }
 
 #[test]
-fn a_request_to_renegotiate_is_refused_and_the_connection_goes_on() {
+fn a_request_to_renegotiate_that_anybody_could_make_is_a_fault() {
     // HelloRequest cannot be sent by rustls's server; over TLS 1.2 it is a handshake record with four
     // zero bytes, which only the holder of the keys can make. An unencrypted one is a broken record.
     let mut pair = established(&Like { version: 12, tickets: 0, ..Like::default() });

@@ -44,6 +44,7 @@ impl Authority {
     }
 
     /// One below this.
+    #[allow(dead_code, clippy::allow_attributes, reason = "black-box tests need no chain")]
     pub(crate) fn below(&self, name: &str) -> Self {
         let (params, key) = (authority_params(name), KeyPair::generate().unwrap());
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -58,6 +59,16 @@ impl Authority {
 
     /// A certificate for these names and addresses.
     pub(crate) fn issue(&self, names: &[&str], valid: Valid) -> Issued {
+        Self::signed(names, valid, Some(self))
+    }
+
+    /// One that nobody but its own key has signed.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test binary needs it")]
+    pub(crate) fn nobody(names: &[&str]) -> Issued {
+        Self::signed(names, Valid::Now, None)
+    }
+
+    fn signed(names: &[&str], valid: Valid, by: Option<&Self>) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -69,8 +80,12 @@ impl Authority {
             Valid::Future => (date_time_ymd(2098, 4, 5), date_time_ymd(2099, 1, 1)),
         };
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let chain = format!("{}{}", certificate.pem(), self.between);
+        let certificate = match by {
+            Some(authority) => params.signed_by(&key, &authority.issuer).unwrap(),
+            None => params.self_signed(&key).unwrap(),
+        };
+        let between = by.map_or("", |authority| &authority.between);
+        let chain = format!("{}{between}", certificate.pem());
         Issued { chain, key: key.serialize_pem() }
     }
 }

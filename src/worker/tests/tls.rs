@@ -368,6 +368,29 @@ fn first_handshakes_that_all_fail_alike_end_the_opening() {
 }
 
 #[test]
+fn a_protocol_that_is_not_spoken_fails_the_handshake() {
+    let root = Authority::root("Test Root");
+    let issued = root.issue(&["localhost"], Valid::Now);
+    for (offer, taken, spoken) in [
+        (&["h2"][..], &["h2"][..], false),
+        (&["h2", "http/1.1"], &["http/1.1"], true),
+        (&["http/1.1"], &[], true),
+        (&[], &["http/1.1"], true),
+    ] {
+        let alpn = offer.iter().map(|name| (*name).to_owned()).collect();
+        let asked = crate::tls::Options { alpn, ..options("localhost", &root) };
+        let like = Like { alpn: taken, ..Like::default() };
+        let settings = Settings::new(asked).unwrap();
+        let (outcome, _) =
+            Encrypted::with(settings, &like, &issued, Behaviour::answering(OK)).run();
+        let tls = outcome.record.tls.as_ref().unwrap();
+        assert_eq!(tls.faults.count(TlsFault::Alpn) > 0, !spoken, "{offer:?} {taken:?}");
+        let expected = if spoken { 400 } else { 0 };
+        assert_eq!(outcome.record.whole().completed, expected, "{offer:?} {taken:?}");
+    }
+}
+
+#[test]
 fn a_server_that_stops_talking_in_the_handshake_times_out_as_an_attempt() {
     let maker = LiveMaker::new(|| Box::new(Silent));
     let root = Authority::root("Test Root");
