@@ -347,7 +347,10 @@ fn a_tunnel_carries_exactly_what_nginx_logs() {
             "CONNECT {to} HTTP/1.1\r\nHost: {to}\r\nProxy-Authorization: Basic YTpi\r\n\r\n"
         );
         let heads = proxy.heads();
-        assert_eq!(heads.len() as u64, number(&report, "/connections/established"), "{engine}");
+        // An attempt may be undecided when the run ends.
+        let counts = ["established", "attempts"];
+        let [least, most] = counts.map(|name| number(&report, &format!("/connections/{name}")));
+        assert!((least..=most).contains(&(heads.len() as u64)), "{engine}: {}", heads.len());
         assert!(heads.iter().all(|head| *head == expected), "{heads:?}");
         assert_eq!(target.into_log().len(), 1000, "{engine}");
     }

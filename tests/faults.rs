@@ -73,13 +73,19 @@ const F: [Case; 8] = [
         "tests/refusals.rs::a_name_without_an_address_is_told_in_time_with_the_cause",
         "tests/faults_names.rs::f1_a_resolver_that_never_answers_or_fails_is_told_within_five_seconds",
     ]),
-    Tested(&["tests/wire.rs::a_name_is_sent_as_typed_and_all_its_addresses_are_used_evenly"]),
+    Tested(&[
+        "tests/wire.rs::a_name_is_sent_as_typed_and_all_its_addresses_are_used_evenly",
+        "tests/connections.rs::two_addresses_are_used_evenly_and_each_has_its_counts",
+    ]),
     Tested(&["tests/faults_names.rs::f3_a_dead_first_address_is_left_for_the_living_and_shown"]),
     Tested(&[
         "tests/wire.rs::an_ipv6_literal_keeps_its_brackets_in_the_host_field",
         "tests/faults_names.rs::f4_an_address_with_a_scope_is_reached_and_the_scope_stays_here",
     ]),
-    Untested("there is no flag that gives a name an address"),
+    Tested(&[
+        "tests/connections.rs::two_addresses_are_used_evenly_and_each_has_its_counts",
+        "src/cli/connections.rs::a_resolve_entry_is_read_as_curl_reads_it",
+    ]),
     Tested(&["tests/faults_names.rs::f6_a_name_that_changes_during_the_run_stays_what_it_was"]),
     Tested(&["tests/faults_names.rs::f7_names_of_every_kind_end_in_an_answer_or_in_words"]),
     Tested(&["tests/refusals.rs::a_url_that_is_none_is_refused_by_what_is_wrong_with_it"]),

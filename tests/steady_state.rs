@@ -6,14 +6,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use wring::plan::{self, EngineChoice, Network, Plan, Provenance, Request, StopAfter};
+use wring::io::CloseKind;
+use wring::plan::{self, EngineChoice, Network, Plan, Prelude, Provenance, Request, StopAfter};
 use wring::result::RunResult;
 use wring::run;
 use wring::sys::{self, CountingAllocator, Signals};
 use wring::target::{Config, Engine, Server, Timing};
+use wring::units::Rate;
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new(is_worker);
@@ -154,6 +156,45 @@ fn connections_that_come_and_go_cost_a_worker_no_allocation() {
         let server = server(100, Engine::Backend, Some(3));
         let result = run_steadily(&plan(server.address(), 16, 1, engine));
         assert!(result.total.connections.established > 100, "{:?}", result.total.connections);
+    }
+}
+
+#[test]
+fn connections_that_wring_closes_cost_a_worker_no_allocation() {
+    let _alone = alone();
+    let server = server(100, Engine::Backend, None);
+    for engine in ENGINES {
+        for close in [CloseKind::Reset, CloseKind::Orderly] {
+            let mut plan = plan(server.address(), 16, 4, engine);
+            plan.addresses.push(server.address().into());
+            plan.network.requests_per_connection = Some(3);
+            plan.network.close = close;
+            plan.network.sources = vec![[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];
+            plan.network.connect_rate = Rate::new(20_000, 1000 * MS);
+            let result = run_steadily(&plan);
+            assert!(result.total.connect_window.len() > 100, "{:?}", result.total.connections);
+            assert_eq!(result.total.whole().failed.total(), 0);
+        }
+    }
+}
+
+#[test]
+fn what_comes_first_on_a_connection_costs_a_worker_no_allocation() {
+    let _alone = alone();
+    let answers = ["HTTP/1.1 200 Tunnel\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"];
+    let address = piecewise(answers.map(|answer| {
+        let mut pieces = [const { String::new() }; 5];
+        pieces[0] = answer.to_owned();
+        pieces
+    }));
+    let tunnel = Prelude::Tunnel(Arc::from(&b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"[..]));
+    for engine in ENGINES {
+        let mut plan = plan(address, 8, 1, engine);
+        plan.network.requests_per_connection = Some(1);
+        plan.network.prelude = Some(tunnel.clone());
+        let result = run_steadily(&plan);
+        assert_eq!(result.total.whole().failed.total(), 0);
+        assert!(result.total.connect_window.len() > 20, "{:?}", result.total.connections);
     }
 }
 

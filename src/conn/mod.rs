@@ -177,7 +177,7 @@ enum State {
     /// An attempt is under way since the time.
     Connecting { since_ns: u64 },
     /// The same, connected; what comes first is on its way.
-    Prelude { since_ns: u64, step: Step },
+    Prelude { since_ns: u64 },
     /// The socket is connected, and TLS is being agreed on; the attempt is under way since the time.
     Handshaking { since_ns: u64 },
     /// Requests may be sent.
@@ -239,6 +239,8 @@ pub struct Conn {
     wish: Option<Wish>,
     /// Its TLS, if the plan has any.
     tls: Option<Box<Tls>>,
+    /// How far what comes first is.
+    prelude: Step,
     /// A confirmed send is under way.
     sending: bool,
     /// The peer no longer takes bytes; what it still says is awaited.
@@ -278,6 +280,7 @@ impl Conn {
             small_in_a_row: 0,
             wish: None,
             tls: shape.tls.as_ref().map(|_| Box::default()),
+            prelude: Step::Send,
             sending: false,
             send_broken: false,
             left: 0,
@@ -300,6 +303,10 @@ impl Conn {
             State::Open => Status::Open,
             State::Parting { .. } => Status::Parting,
         }
+    }
+
+    fn is_in_prelude(&self) -> bool {
+        matches!(self.state, State::Prelude { .. })
     }
 
     fn is_open(&self) -> bool {
@@ -470,13 +477,13 @@ impl Conn {
     /// True while something is to be pushed that found no room in the queue.
     #[inline]
     pub fn has_wishes(&self) -> bool {
-        let recv_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
-        let is_wishing = match self.state {
-            State::Open | State::Parting { .. } | State::Handshaking { .. } => recv_wish,
-            State::Prelude { step, .. } => step.is_wish(),
+        let may_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
+        let is_wishing = || match self.state {
+            State::Open | State::Parting { .. } | State::Handshaking { .. } => true,
+            State::Prelude { .. } => self.prelude.is_wish(),
             State::Down { .. } | State::Connecting { .. } => false,
         };
-        self.wish.is_some() || is_wishing
+        self.wish.is_some() || (may_wish && is_wishing())
     }
 
     /// Handles a completion of this connection. Those of earlier generations are let go.
@@ -488,10 +495,12 @@ impl Conn {
             }
             return;
         }
-        if matches!(self.state, State::Prelude { .. }) {
-            return self.prelude_completed(completion, ctx);
-        }
         match completion.token.kind() {
+            // The receive of a prelude is a single one.
+            OpKind::Recv if !completion.more && self.is_in_prelude() => {
+                self.prelude_completed(completion, ctx);
+            }
+            OpKind::Send if self.is_in_prelude() => self.prelude_completed(completion, ctx),
             OpKind::Recv => self.received(completion, ctx),
             OpKind::Discard => self.discarded(completion.result, ctx),
             OpKind::Send => self.sent(completion.result, ctx),
@@ -509,7 +518,7 @@ impl Conn {
                 oldest.map_or(u64::MAX, |run| run.stamps.sent_ns + shape.timeout_ns)
             }
             State::Connecting { since_ns }
-            | State::Prelude { since_ns, .. }
+            | State::Prelude { since_ns }
             | State::Handshaking { since_ns } => since_ns + shape.connect_timeout_ns,
             State::Parting { until_ns } => until_ns,
             State::Down { .. } => u64::MAX,
@@ -583,7 +592,9 @@ impl Conn {
         let State::Connecting { since_ns } = self.state else { return };
         match result {
             Ok(_) if ctx.shape.prelude.is_some() => {
-                self.state = State::Prelude { since_ns, step: Step::Send };
+                // Nothing of the connection before is in flight in this one.
+                (self.recv, self.prelude) = (Recv::None, Step::Send);
+                self.state = State::Prelude { since_ns };
                 self.pump(ctx);
             }
             Ok(_) => self.ready(since_ns, ctx),

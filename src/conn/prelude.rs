@@ -35,11 +35,8 @@ impl Step {
 impl Conn {
     /// Pushes the prelude's next operation.
     pub(super) fn pump_prelude<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> Pumped {
-        let (State::Prelude { since_ns, step }, Some(prelude)) = (self.state, &ctx.shape.prelude)
-        else {
-            return Pumped::Done;
-        };
-        let (op, kind, step) = match step {
+        let Some(prelude) = &ctx.shape.prelude else { return Pumped::Done };
+        let (op, kind, step) = match self.prelude {
             Step::Sending | Step::Receiving(_) => return Pumped::Done,
             Step::Recv(answer) => {
                 let bytes_max = limits::HEAD_RECV_BYTES;
@@ -61,7 +58,7 @@ impl Conn {
         };
         match ctx.backend.push(op, self.token(kind)) {
             Ok(()) => {
-                self.state = State::Prelude { since_ns, step };
+                self.prelude = step;
                 Pumped::Done
             }
             Err(refused) => {
@@ -79,19 +76,18 @@ impl Conn {
         completion: Completion,
         ctx: &mut Context<'_, B>,
     ) {
-        let State::Prelude { since_ns, step } = self.state else { return };
-        match (step, completion.result) {
+        let State::Prelude { since_ns } = self.state else { return };
+        match (self.prelude, completion.result) {
             (Step::Sending, Ok(_)) => {
                 if ctx.shape.prelude.as_ref().is_some_and(Prelude::is_answered) {
-                    let step = Step::Recv(TunnelAnswer::default());
-                    self.state = State::Prelude { since_ns, step };
+                    self.prelude = Step::Recv(TunnelAnswer::default());
                     self.pump(ctx);
                 } else {
                     self.ready(since_ns, ctx);
                 }
             }
             (Step::Receiving(answer), Err(IoError::NoBuffers)) => {
-                self.state = State::Prelude { since_ns, step: Step::Recv(answer) };
+                self.prelude = Step::Recv(answer);
                 self.pump(ctx);
             }
             (Step::Receiving(mut answer), Ok(1..)) => {
@@ -101,7 +97,7 @@ impl Conn {
                 ctx.backend.recycle(lease);
                 match verdict {
                     Ok(Tunnel::Unfinished) => {
-                        self.state = State::Prelude { since_ns, step: Step::Recv(answer) };
+                        self.prelude = Step::Recv(answer);
                         self.pump(ctx);
                     }
                     // Nobody behind the tunnel was asked anything yet.

@@ -673,8 +673,9 @@ impl<B: Backend> Worker<B> {
     /// Begins the attempts whose time has come.
     #[inline]
     fn connect_due(&mut self) {
-        while self.may_connect() {
-            let Some(&Reverse((retry_ns, index))) = self.retries.peek() else { return };
+        while let Some(&Reverse((retry_ns, index))) = self.retries.peek()
+            && self.may_connect()
+        {
             let now_ns = self.recorder.now_ns();
             if retry_ns.max(self.opener.next_ns()) > now_ns {
                 return;

@@ -70,6 +70,7 @@ impl Drawn {
         let timeouts_ns = (self.timeout_ns, self.opening_ns);
         let shape =
             Shape::new(&request, &arena, self.depth, timeouts_ns.0, timeouts_ns.1, self.addresses);
+        let shape = Shape { requests_max: self.requests_max, close: self.close, ..shape };
         let pace = self.pace(worker, share);
         let (writer, mut reader) = interval_queue(self.interval_ns);
         let recorder = match &pace {
@@ -176,6 +177,8 @@ impl Drawn {
         assert!(sim.bytes_received() <= server.bytes_out, "{server:?}");
         assert!(whole.bytes_in <= sim.bytes_received(), "{}", whole.bytes_in);
         assert!(record.connections.established <= server.connections, "{server:?}");
+        let most = record.connections.established.saturating_mul(self.requests_max);
+        assert!(whole.started <= most, "{} requests, {most} may be", whole.started);
         let mut by_status = whole.statuses.clone();
         for (parts, sent) in self.parts.iter().zip(sim.answers_of()) {
             let completed = std::mem::take(&mut by_status[usize::from(parts.status)]);

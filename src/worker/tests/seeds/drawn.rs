@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{MS, SECOND};
+use crate::io::CloseKind;
 use crate::plan::Pacing;
 use crate::rng::Rng;
 use crate::schedule::{Arrivals, Profile, Stage};
@@ -39,6 +40,9 @@ pub(super) struct Drawn {
     pub(super) interval_ns: u64,
     pub(super) recv_buffers: u16,
     pub(super) recv_buffer_bytes: usize,
+    /// Requests that one connection may carry.
+    pub(super) requests_max: u64,
+    pub(super) close: CloseKind,
 }
 
 /// One answer, by the classes its bytes are to be counted in.
@@ -90,6 +94,8 @@ impl Drawn {
             interval_ns: log_uniform(rng, MS, 10 * SECOND),
             recv_buffers: 1 << (1 + rng.below(5)),
             recv_buffer_bytes: 1 << (9 + rng.below(6)),
+            requests_max: u64::MAX,
+            close: CloseKind::Reset,
         };
         if !calm && one_in(rng, 2) {
             it.timeout_ns = log_uniform(rng, MS, 100 * MS);
@@ -99,6 +105,10 @@ impl Drawn {
         it.draw_server(rng);
         it.draw_world(rng);
         it.draw_load(rng);
+        if one_in(rng, 3) {
+            it.requests_max = log_uniform(rng, 1, 30);
+            it.close = if one_in(rng, 2) { CloseKind::Reset } else { CloseKind::Orderly };
+        }
         // Long after any run that ends in time, or for a number of requests at all.
         it.model.end_ns = it.ends_by_ns().unwrap_or(3600 * SECOND).saturating_add(10 * SECOND);
         it
