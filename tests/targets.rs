@@ -79,14 +79,20 @@ fn the_shares_of_a_number_of_requests_do_not_depend_on_threads_connections_or_de
     };
     let alone = counts(&["-c1", "-t1"]);
     assert_eq!(alone.iter().sum::<u64>(), 1003);
-    for more in [&["-c5", "-t2"][..], &["-c5", "-t2", "-p7"], &["-c5", "-t2", "-R", "10k"]] {
+    for more in [
+        &["-c5", "-t2"][..],
+        &["-c5", "-t2", "-p7"],
+        &["-c5", "-t2", "-R", "10k"],
+        &["-c5", "-t2", "-p4", "--requests-per-connection", "7"],
+        &["-c5", "-t2", "-p4", "--engine", "epoll"],
+    ] {
         assert_eq!(counts(more), alone, "{more:?}");
     }
 }
 
 #[test]
 fn two_servers_get_their_exact_shares_in_a_closed_loop_and_on_a_schedule() {
-    for (rate, depth) in [(&[][..], "1"), (&["-R", "5k"][..], "4")] {
+    for (rate, depth) in [(&[][..], "1"), (&[][..], "8"), (&["-R", "5k"][..], "4")] {
         let (Some(first), Some(second)) = (Nginx::start(BY_STATUS), Nginx::start(BY_STATUS)) else {
             return;
         };

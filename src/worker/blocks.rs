@@ -90,7 +90,7 @@ impl<B: Backend> Worker<B> {
         self.untried = 0;
         for (tried, conn) in self.tried.iter_mut().zip(&self.conns) {
             let is_open = conn.status() == Status::Open;
-            *tried = if is_open { self.task.addresses } else { 0 };
+            *tried = if is_open { conn.addresses() } else { 0 };
             self.untried += u32::from(!is_open);
         }
         Ok(())

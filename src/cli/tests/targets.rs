@@ -150,6 +150,8 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         (&["--urls", &body], &["urls:1:5: ", "/no/such/file"]),
         (&["--urls", &weights], &["1,999,962 requests", "common divisor"]),
         (&["--urls", &two, "-c", "1"], &["-c 1", "2 servers"]),
+        (&["--urls", &two, "--resolve", "a:9:127.0.0.1"], &["--resolve", "one server"]),
+        (&["--urls", &two, "--connect-to", "127.0.0.1:9"], &["--connect-to", "one server"]),
         (&["--urls", &good, URL], &["--urls", "contradict"]),
         (&["--urls", &good, "-X", "PUT"], &["--urls", "-X", "contradict"]),
         (&["--urls", &good, "-b", "x"], &["--urls", "body", "contradict"]),

@@ -154,3 +154,31 @@ fn unsolicited_is_noted_once_per_connection() {
         assert_eq!(rig.trace.events, [("Unsolicited".to_string(), connection)]);
     }
 }
+
+#[test]
+fn an_answer_to_head_among_others_has_no_body_however_they_are_mixed_and_split() {
+    const REQUESTS: u32 = 6;
+    let head = GOOD.strip_suffix(b"ok").unwrap();
+    let mut memo = Memo::new();
+    for mix in 0..1_u32 << REQUESTS {
+        let is_head = |request: u32| mix >> request & 1 == 1;
+        let answer = |request: u32| if is_head(request) { head } else { GOOD };
+        let stream: Vec<u8> = (0..REQUESTS).flat_map(answer).copied().collect();
+        let gets = REQUESTS - mix.count_ones();
+        for cut in 0..stream.len() {
+            let mut codec = ClientCodec::mixed(REQUESTS);
+            // Connections are used again, with whatever was outstanding.
+            codec.submit(1);
+            codec.submitted(true);
+            codec.reset();
+            codec.submit(REQUESTS);
+            (0..REQUESTS).for_each(|request| codec.submitted(is_head(request)));
+            let mut trace = Trace::default();
+            for piece in [&stream[..cut], &stream[cut..]] {
+                assert_eq!(codec.receive(piece, &mut memo, &mut trace), Ok(Flow::Keep), "{mix:b}");
+            }
+            assert_eq!((trace.answer_count(), codec.outstanding()), (REQUESTS, 0), "{mix:b}");
+            assert_eq!(trace.class_bytes(ByteClass::Body), 2 * u64::from(gets), "{mix:b}, {cut}");
+        }
+    }
+}
