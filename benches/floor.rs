@@ -162,6 +162,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
         pacing: None,
         stop: StopAfter { duration_ns: Some(job.duration_ns), requests: None },
         warmup_ns: 0,
+        warmup_until_steady: false,
         drain_ns: PATIENCE_NS,
         timeout_ns: PATIENCE_NS,
         connect_timeout_ns: PATIENCE_NS,

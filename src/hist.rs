@@ -126,6 +126,13 @@ impl Hist {
         self.counts.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
     }
 
+    /// How many values lie above `value`, to the bucket.
+    pub fn count_above(&self, value: u64) -> u64 {
+        let bucket = self.counts.highest_equivalent(value);
+        let above = self.buckets().filter(|&(highest, _)| highest > bucket);
+        above.map(|(_, count)| count).sum()
+    }
+
     /// The highest value of the bucket that the `rank`-th smallest value lies in, ranks from 1; 0 when
     /// there are fewer values.
     pub fn value_at_rank(&self, rank: u64) -> u64 {
@@ -313,6 +320,8 @@ mod tests {
         assert_eq!((hist.value_at_rank(1), hist.value_at_rank(2)), (7, 7));
         assert_eq!((hist.value_at_rank(3), hist.value_at_rank(4)), (5_003, 0));
         assert_eq!(hist.lowest_equivalent(5_003), 5_000);
+        let above = [6, 7, 5_000, 5_003, 5_004].map(|value| hist.count_above(value));
+        assert_eq!(above, [3, 1, 0, 0, 0]);
     }
 
     #[test]

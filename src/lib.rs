@@ -27,18 +27,19 @@
 //! | 1 | `io` | vocabulary of effects: operations, completions, the `Backend` trait | units, limits |
 //! | 2 | `plan` | the validated, immutable test; request serialisation; shares per worker | L0, io, schedule, proto, tls, inspect |
 //! | 2 | `record` | one worker's histograms, counters, timeline | L0, hist, inspect |
-//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, inspect, record, plan |
+//! | 3 | `result` | the finished run as plain data; the counting identities; the verdict; thresholds | L0, hist, inspect, record, plan, stats |
 //! | 3 | `conn` | one connection's life and its in-flight queue | L0, io, proto, tls, inspect, plan, record |
 //! | 4 | `worker` | the turn loop, timeouts, phases, snapshots | L0, io, schedule, conn, plan, record |
 //! | 4 | `sys` | affinity, topology, clock, sockets, names, limits, signals, errors, /proc (**unsafe**) | io, units, limits |
 //! | 5 | `uring` | the backend on io_uring (**unsafe**) | io, sys, units, limits |
 //! | 5 | `epoll` | the backend on epoll, for hosts that deny io_uring | io, sys, units, limits |
 //! | 5 | `sim` | the simulated backend: virtual clock, model server | io, rng, units, limits |
-//! | 6 | `run` | threads, phases, signals, merge, manifest | worker, io, uring, epoll, sys, inspect, plan, record, result, hist, L0 |
+//! | 6 | `run` | threads, phases, signals, merge, manifest | worker, io, uring, epoll, sys, inspect, plan, record, result, hist, L0, stats |
 //! | 6 | `target` | the built-in reference server, three engines | L0, io, uring, epoll, sys |
 //! | 7 | `doctor` | is this machine fit to measure: what is looked at, how it is judged | run, target, result, plan, hist, io, uring, sys, units, limits |
+//! | 7 | `search` | capacity: which rate to try next, what the trials together say | result, record, hist, plan |
 //! | 7 | `compare` | which of several sets of blocks is faster, and whether that is real | result, stats, rng |
-//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, inspect, hist, outcome, plan, doctor, compare, units |
+//! | 8 | `report` | pure renderers to bytes; the versioned file schema | result, record, inspect, hist, outcome, plan, doctor, compare, search, units |
 //! | 9 | `live` | the terminal line over snapshots | record, result, report, hist, sys, units |
 //! | 10 | `cli` | arguments, lowering, exit codes | everything |
 //! | 11 | `fuzz` | fuzz bodies, for tests and the fuzzer alone | everything |
@@ -85,6 +86,7 @@ pub mod result;
 pub mod rng;
 pub mod run;
 pub mod schedule;
+pub mod search;
 pub mod sim;
 pub mod stats;
 pub mod sys;

@@ -67,3 +67,160 @@ fn a_server_that_cannot_be_watched_is_refused_before_any_load() {
     assert!(said(&output).contains("contradict"), "{}", said(&output));
     assert_eq!(number(&serve.into_counts(), "/requests"), 0);
 }
+
+/// Runs `wring search` with these words.
+fn search(words: &[&str]) -> std::process::Output {
+    wring(&[&["search", "-q"], words].concat(), RUN_MAX)
+}
+
+#[test]
+fn a_search_brackets_the_capacity_of_a_single_server() {
+    // 500 requests a second, one at a time.
+    let serve = Serve::start(&["--service", "2ms"]);
+    let folder = support::Folder::new();
+    let csv = folder.path().join("trials.csv");
+    let csv_name = csv.to_str().unwrap();
+    let pid = serve.id().to_string();
+    let line =
+        ["--slo", "p90<60ms", "--slo", "failed<5%", "--max-duration", "8s", "--width", "20%"];
+    let more = ["-c16", "-t1", "--json", "--csv", csv_name, "--server-pid", &pid, &serve.url()];
+    let output = search(&[&line[..], &more].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found = report_of(&output);
+    assert_eq!(found["kind"], "wring-search");
+    assert_eq!(found["objective"][0], "p90<60ms");
+    let per_s = |name: &str| found[name].as_f64().unwrap_or(f64::NAN);
+    assert!((400.0..510.0).contains(&per_s("closed_loop_per_s")), "{found}");
+    // A busy machine serves less, but never more.
+    if let Some(held) = found["held_per_s"].as_f64() {
+        assert!(held <= 520.0, "{found}");
+        assert!(found["failed_per_s"].as_f64().is_none_or(|failed| failed > held), "{found}");
+    }
+    let ended = found["ended"].as_str().unwrap();
+    assert!(["narrow", "time up"].contains(&ended), "{found}");
+    let trials = found["trials"].as_array().unwrap();
+    assert!(trials.len() >= 4, "{found}");
+    let curve = found["curve"].as_array().unwrap();
+    let cost = |rate: &serde_json::Value| rate["server_cpu_ns_per_request"].as_f64();
+    assert!(curve.iter().filter_map(cost).all(|ns| ns > 0.0), "{found}");
+    assert!(curve.iter().any(|rate| cost(rate).is_some()), "{found}");
+    let csv = fs::read_to_string(&csv).unwrap();
+    assert!(csv.starts_with("trial,start_ns,rate_per_s,"), "{csv}");
+    assert_eq!(csv.lines().count(), trials.len() + 1, "{csv}");
+    let columns = csv.lines().next().unwrap().split(',').count();
+    assert!(csv.lines().all(|line| line.split(',').count() == columns), "{csv}");
+}
+
+#[test]
+fn an_objective_that_no_rate_meets_is_told_with_its_own_exit_code() {
+    let serve = Serve::start(&["--delay", "50ms"]);
+    let line = ["--slo", "p50<5ms", "--max-duration", "50s", "-c16", "-t1", &serve.url()];
+    let output = search(&line);
+    assert_eq!(output.status.code(), Some(99), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("verdict: p50<5ms is missed even at"), "{text}");
+    assert!(text.contains("Latency against rate") && text.contains("Trials"), "{text}");
+}
+
+#[test]
+fn nonsense_is_refused_before_any_load() {
+    let serve = Serve::start(&[]);
+    let url = serve.url();
+    for (words, named) in [
+        (&["--slo", "p99<", &url][..], "--slo: 'p99<'"),
+        (&["--slo", "latency=good", &url], "--slo: 'latency=good'"),
+        (&[&url], "nothing says what to search for"),
+        (&["--max-rps", "--slo", "p99<5ms", &url], "two searches"),
+        (&["--slo", "p99<5ms", "-R", "10", &url], "-R is not for wring search"),
+        (&["--slo", "p99<5ms", "-d", "10s", &url], "-d is not for wring search"),
+        (&["--slo", "p99<5ms", "-n", "10", &url], "-n is not for wring search"),
+        (&["--slo", "p99<5ms", "--stages", "0->1:1s", &url], "--stages is not for wring search"),
+        (&["--slo", "p99<5ms", "--width", "0", &url], "'0' is not a width"),
+        (&["--slo", "p99<5ms", "--max-duration", "10ms", &url], "too short"),
+        (&["--max-rps", "--arrivals", "poisson", &url], "--arrivals needs a rate"),
+        (&["--slo", "p99<5ms", "--csv", "/nowhere/x.csv", &url], "--csv: cannot write"),
+        (&["--slo", "p99<5ms"], "no URL"),
+        (&["--slo", "p99<5ms", &url, &url], "one URL"),
+    ] {
+        let output = search(words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains(named), "{named}: {}", said(&output));
+        assert!(output.stdout.is_empty(), "{}", said(&output));
+    }
+    assert_eq!(number(&serve.into_counts(), "/requests"), 0);
+}
+
+#[test]
+fn nobody_there_and_a_server_that_dies_midway_are_told() {
+    let port = support::Port::reserve();
+    let url = format!("http://{}/", port.address());
+    let output = search(&["--slo", "p99<5ms", &url]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let serve = Serve::start(&["--service", "1ms"]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["search", "-c4", "-t1", "--slo", "p99<50ms", "--max-duration", "60s", "--width"]);
+    let running = support::Running::start(command.args(["0.1%", &serve.url()]));
+    // The probe is about two seconds long.
+    std::thread::sleep(Duration::from_secs(5));
+    serve.kill();
+    let output = running.finish(RUN_MAX);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let text = said(&output);
+    assert!(text.contains("the target could not be reached for trial"), "{text}");
+    assert!(text.contains("closed loop: ") && text.contains("until then"), "{text}");
+}
+
+#[test]
+fn an_interrupted_search_prints_the_best_bracket_so_far() {
+    let serve = Serve::start(&["--service", "1ms"]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["search", "-c8", "-t1", "--slo", "p99<100ms", "--max-duration", "60s"]);
+    let running = support::Running::start(command.arg(serve.url()));
+    std::thread::sleep(Duration::from_secs(4));
+    running.signal("INT");
+    let output = running.finish(Duration::from_secs(10));
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("verdict: interrupted by SIGINT; so far "), "{text}");
+}
+
+#[test]
+fn the_most_requests_per_second_and_the_connections_they_take_are_found() {
+    let serve = Serve::start(&["--service", "1ms"]);
+    let line = ["--max-rps", "--max-duration", "6s", "--max-connections", "16", "-t1", "--json"];
+    let output = search(&[&line[..], &["--max-pipeline", "2", &serve.url()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found = report_of(&output);
+    let most = found["most"]["requests_per_s"].as_f64().unwrap();
+    assert!((100.0..1_100.0).contains(&most), "{found}");
+    assert!(number(&found, "/enough/connections") <= 16, "{found}");
+    assert!(found["loads"].as_array().unwrap().len() >= 3, "{found}");
+    let output =
+        search(&["--max-rps", "--max-duration", "1s", "--max-connections", "2", &serve.url()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Rate against load") && text.contains("verdict: "), "{text}");
+}
+
+#[test]
+fn a_warm_up_ends_by_itself_when_the_target_is_steady() {
+    // Answers nothing for the first second, then takes 10 ms for each request.
+    let serve = Serve::start(&["--freeze", "0s:1s", "--delay", "10ms"]);
+    let line =
+        ["-c", "4", "-t1", "--warmup", "auto", "--interval", "100ms", "-d", "200ms", "--json"];
+    for rate in [&[][..], &["-R", "200"]] {
+        let output = wring(&[&line[..], rate, &[&serve.url()]].concat(), Duration::from_secs(100));
+        assert!(output.status.success() || output.status.code() == Some(4), "{}", said(&output));
+        let report = report_of(&output);
+        assert_identities_hold(&report);
+        let length_ns = number(&report, "/warmed_up/length_ns");
+        // Five intervals at least, and the freeze, which only the first run meets.
+        let freeze_ns = if rate.is_empty() { 1_000_000_000 } else { 0 };
+        assert!(length_ns >= freeze_ns + 400_000_000, "{length_ns}");
+        let window_ns = number(&report, "/window/length_ns");
+        assert_eq!(window_ns, 200_000_000, "the window is as long as asked");
+        if length_ns < 59_000_000_000 {
+            let from_ns = report["warmed_up"]["steady_from_ns"].as_u64().unwrap();
+            assert!(freeze_ns <= from_ns + 200_000_000 && from_ns < length_ns, "{report}");
+        }
+    }
+}

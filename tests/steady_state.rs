@@ -60,6 +60,7 @@ fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice)
         pacing: None,
         stop: StopAfter { duration_ns: Some(DURATION_NS), requests: None },
         warmup_ns: 0,
+        warmup_until_steady: false,
         drain_ns: PATIENCE_NS,
         timeout_ns: PATIENCE_NS,
         connect_timeout_ns: PATIENCE_NS,

@@ -4,9 +4,11 @@
 mod checks;
 pub mod compare;
 mod connections;
+pub mod search;
 pub mod server;
 mod targets;
 mod tls;
+pub mod warmup;
 
 use std::path::PathBuf;
 
@@ -76,6 +78,8 @@ pub enum Command {
     Selftest(RunArgs),
     /// Tell which of two servers, builds or stored results is faster
     Compare(Box<compare::CompareArgs>),
+    /// Find the highest rate that meets an objective, or the ceiling
+    Search(Box<search::SearchArgs>),
     /// Run the built-in server
     Serve(ServeArgs),
     /// Render a stored result again
@@ -132,10 +136,10 @@ pub struct RunArgs {
     #[arg(short = 'T', long, value_name = "TIME", default_value = "2s", value_parser = time)]
     #[arg(allow_hyphen_values = true, help_heading = "Load")]
     pub timeout: u64,
-    /// Load before the measurement starts
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    /// Load before the measurement starts; auto ends it when the target is steady (60s at most)
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = warmup::warmup)]
     #[arg(allow_hyphen_values = true, help_heading = "Load", hide_short_help = true)]
-    pub warmup: u64,
+    pub warmup: warmup::Warmup,
     /// Longest wait for outstanding answers at the end
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     #[arg(allow_hyphen_values = true, help_heading = "Load", hide_short_help = true)]

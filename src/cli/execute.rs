@@ -10,7 +10,7 @@ use super::error::{CliError, EXIT_NOTHING_MEASURED, EXIT_USAGE};
 use super::files::ReportFile;
 use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
-use super::{Job, colored, compare, selftest, write_stderr, write_stdout};
+use super::{Job, colored, compare, search, selftest, write_stderr, write_stdout};
 use crate::doctor;
 use crate::io::Address;
 use crate::live::{LiveLine, LiveView};
@@ -49,6 +49,7 @@ pub fn execute(job: Job) -> Result<u8, CliError> {
             as_wrk(persona, run, &preface)
         }
         Job::Selftest { args, argv } => selftest::selftest(&args, &argv),
+        Job::Search(job) => search::search(*job),
         Job::Serve(job) => serve(*job),
         Job::Report(args) => report(&args),
         Job::Doctor(args) => examine(args),

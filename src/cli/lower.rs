@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use super::args::warmup::Warmup;
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::connections;
 use super::error::CliError;
@@ -138,7 +139,7 @@ pub fn run_all(
     let (addresses, targets) =
         wanted.resolve(|split| route.addresses(split, args.connections, &mut notes))?;
     notes.extend(route.note(args.connections));
-    notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup)));
+    notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup.longest_ns())));
     let plan = Plan {
         request,
         targets,
@@ -147,7 +148,8 @@ pub fn run_all(
         connections: args.connections,
         depth: args.pipeline,
         stop: stop_after(args, pacing.as_ref()),
-        warmup_ns: args.warmup,
+        warmup_ns: args.warmup.longest_ns(),
+        warmup_until_steady: args.warmup == Warmup::Auto,
         drain_ns: args.drain,
         timeout_ns: args.timeout,
         connect_timeout_ns: args.connect_timeout.unwrap_or(args.timeout),

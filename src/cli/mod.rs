@@ -20,6 +20,7 @@ pub mod files;
 pub mod lower;
 mod pacing;
 pub mod redact;
+mod search;
 mod selftest;
 mod server;
 mod source_ip;
@@ -69,6 +70,8 @@ pub enum Job {
         /// The command line, for the record.
         argv: Vec<String>,
     },
+    /// Find how much a target can carry.
+    Search(Box<search::SearchJob>),
     /// Run the built-in server.
     Serve(Box<ServeJob>),
     /// Render a stored result again.
@@ -129,6 +132,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
             }
             Job::Selftest { args: Box::new(args), argv: typed }
         }
+        Command::Search(args) => Job::Search(Box::new(search::lower(&args, &typed, allowed)?)),
         Command::Serve(args) => Job::Serve(Box::new(lower::serve(&args, allowed)?)),
         Command::Report(args) => Job::Report(args),
         Command::Doctor(args) => Job::Doctor(args),

@@ -32,8 +32,8 @@ pub(super) fn lower(args: &RunArgs) -> Result<Option<Pacing>, CliError> {
         check_drawable(&profile)?;
     }
     // A schedule that asks for nothing in the warm-up is none there.
-    let warmup = (args.warmup > 0)
-        .then(|| Profile::constant(profile.rate_start(), Some(args.warmup)).ok())
+    let warmup = (args.warmup.longest_ns() > 0)
+        .then(|| Profile::constant(profile.rate_start(), Some(args.warmup.longest_ns())).ok())
         .flatten();
     Ok(Some(Pacing {
         profile: Arc::new(profile),
@@ -43,6 +43,7 @@ pub(super) fn lower(args: &RunArgs) -> Result<Option<Pacing>, CliError> {
             Some(ArrivalsChoice::Constant) | None => Arrivals::Constant,
         },
         deadline_ns: args.deadline,
+        limits_ns: Vec::new(),
         spin: !args.no_spin,
         described,
     }))

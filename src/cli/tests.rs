@@ -5,6 +5,7 @@ mod targets;
 
 use std::sync::Arc;
 
+use super::args::warmup::Warmup;
 use super::args::{ArrivalsChoice, Engine, ReportFormat};
 use super::*;
 use crate::limits;
@@ -68,7 +69,8 @@ fn every_flag_of_a_measurement_is_read_in_its_forms() {
         (&[&["-n1M"], &["--requests", "1000000"]], |a| a.requests == Some(1_000_000)),
         (&[&["-p16"], &["--pipeline", "16"]], |a| a.pipeline == 16),
         (&[&["-T500ms"], &["--timeout", "0.5"]], |a| a.timeout == SECOND_NS / 2),
-        (&[&["--warmup", "3s"]], |a| a.warmup == 3 * SECOND_NS),
+        (&[&["--warmup", "auto"]], |a| a.warmup == Warmup::Auto),
+        (&[&["--warmup", "3s"]], |a| a.warmup == Warmup::For(3 * SECOND_NS)),
         (&[&["--drain", "0"]], |a| a.drain == 0),
         (&[&["--connect-timeout", "1s"]], |a| a.connect_timeout == Some(SECOND_NS)),
         (&[&["--seed", "7"]], |a| a.seed == 7),

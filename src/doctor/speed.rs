@@ -132,6 +132,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         stop: StopAfter { duration_ns: Some(LOAD_NS), requests: None },
         pacing: None,
         warmup_ns: 0,
+        warmup_until_steady: false,
         drain_ns: PATIENCE_NS,
         timeout_ns: PATIENCE_NS,
         connect_timeout_ns: PATIENCE_NS,

@@ -70,6 +70,8 @@ pub(super) fn argv(data: &[u8]) {
             Command::Selftest(run) => {
                 measurement(run, &["http://127.0.0.1:1/".to_owned()], &texts);
             }
+            Command::Search(search) if search.url.is_empty() => refused_without_url(&texts),
+            Command::Search(search) => measurement(search.run, &search.url, &texts),
             Command::Serve(mut serve) => {
                 serve.log = None;
                 if let Err(error) = lower::serve(&serve, &ALLOWED) {

@@ -99,6 +99,8 @@ pub struct Plan {
     pub pacing: Option<Pacing>,
     /// Load before the window starts, in nanoseconds.
     pub warmup_ns: u64,
+    /// The warm-up ends as soon as the target is steady; `warmup_ns` is its longest.
+    pub warmup_until_steady: bool,
     /// Longest wait for outstanding answers after the window, in nanoseconds.
     pub drain_ns: u64,
     /// Longest wait for one answer, from its actual send, in nanoseconds.

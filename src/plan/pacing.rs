@@ -17,6 +17,8 @@ pub struct Pacing {
     /// A request that could not be started within this many nanoseconds of its intended time is
     /// given up; `None` waits for ever.
     pub deadline_ns: Option<u64>,
+    /// Latencies, in nanoseconds; how many requests exceed each is counted for every interval.
+    pub limits_ns: Vec<u64>,
     /// May workers keep their CPUs busy shortly before an intended time.
     pub spin: bool,
     /// The window's schedule in words.

@@ -9,12 +9,12 @@ use serde_json::ser::Formatter;
 use crate::hist::Hist;
 use crate::outcome::{Cause, CauseCounts};
 use crate::record::{Phase, PhaseCounts, WorkerRecord};
-use crate::result::{Invalid, RunResult, Verdict, distance_from_asked};
+use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 
 use super::escape::is_unsafe;
 use super::quota;
 use super::schema;
-use super::{QUANTILES, checks, server, targets, tls, words};
+use super::{QUANTILES, checks, server, steady, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -82,6 +82,8 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             unsent_end: whole.unsent,
         },
         target_requests: result.target_requests,
+        warmed_up: result.warmed_up.as_ref().map(steady::to_schema),
+        drift_share: drift(result),
         server: result.server.as_ref().map(server::to_schema),
         cpu_quota: result.quota.as_ref().map(quota::to_schema),
         target_on_this_machine: result.target_on_this_machine,

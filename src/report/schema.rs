@@ -17,7 +17,9 @@
 mod checks;
 mod connections;
 pub mod quota;
+pub mod search;
 pub mod server;
+pub mod steady;
 pub mod targets;
 mod tls;
 
@@ -58,6 +60,13 @@ pub struct Report {
     pub requests: Requests,
     /// Requests the target received whole, by its own count, where known.
     pub target_requests: Option<u64>,
+    /// How a warm-up went that was to end by itself; null where it was of a fixed length.
+    #[serde(default)]
+    pub warmed_up: Option<steady::WarmedUp>,
+    /// By how much requests per second changed through the window, as a share of their median,
+    /// negative if they fell; null unless they drifted; derived.
+    #[serde(default)]
+    pub drift_share: Option<f64>,
     /// What the window cost the target; null unless its processes were named.
     #[serde(default)]
     pub server: Option<server::ServerCost>,

@@ -23,7 +23,7 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, checks, escape, json, quota, server, targets, tls, words};
+use super::{NOTE_CHARS_MAX, checks, escape, json, quota, server, steady, targets, tls, words};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -246,10 +246,12 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         },
         workers: report.workers.iter().map(worker).collect(),
         seconds: report.seconds.iter().map(second).collect(),
+        over_limits: Vec::new(),
         interrupted: report.interrupted.as_deref().map(interrupted).transpose()?,
         target_on_this_machine: report.target_on_this_machine,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
+        warmed_up: report.warmed_up.map(|w| steady::from_schema(w, AMOUNT_MAX)).transpose()?,
         server: report
             .server
             .map(|cost| server::from_schema(cost, AMOUNT_MAX, COUNT_MAX))

@@ -8,8 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, targets, tls, words,
-    wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, steady, targets, tls,
+    words, wrk,
 };
 
 /// What the text shows.
@@ -40,6 +40,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     connection_counts(result, &mut page);
     tls::section(result, &mut page);
     schedule::section(result, &mut page);
+    steady::section(result, &mut page);
     requests(result, &mut page);
     statuses(result, &mut page);
     failures(result, &mut page);
@@ -217,6 +218,7 @@ fn notices(result: &RunResult) -> Vec<String> {
 
 fn notes(result: &RunResult, page: &mut Page) {
     let mut lines = notices(result);
+    lines.extend(steady::drift_note(result));
     let remarks = result.asked.notes.iter().chain(&result.remarks);
     lines.extend(remarks.map(|remark| escape(remark, NOTE_CHARS_MAX)));
     if result.target_on_this_machine {

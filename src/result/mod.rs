@@ -6,6 +6,7 @@
 mod arrivals;
 mod checks;
 mod cost;
+mod drift;
 mod identities;
 mod quota;
 pub mod threshold;
@@ -17,6 +18,7 @@ use crate::record::{Flow, Interval, Phase, WorkerRecord};
 
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
+pub use drift::{WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
 pub use quota::QuotaUse;
 use threshold::Threshold;
@@ -245,6 +247,9 @@ pub struct RunResult {
     pub open: OpenConnections,
     /// The series.
     pub seconds: Vec<Second>,
+    /// For each entry of the series and each limit that was asked for, how many answers took longer;
+    /// `None` where that is not known. Empty unless asked for, and in series too long for it.
+    pub over_limits: Vec<Option<Vec<u64>>>,
     /// How long the machine was suspended while the run lasted.
     pub suspended_ns: u64,
     /// Why it ended early, if it did.
@@ -253,6 +258,8 @@ pub struct RunResult {
     pub target_on_this_machine: bool,
     /// Requests the target received whole, where the target's own count is known.
     pub target_requests: Option<u64>,
+    /// How the warm-up went, where it was to end by itself.
+    pub warmed_up: Option<WarmedUp>,
     /// What the window cost the target, where its processes were named.
     pub server: Option<ServerCost>,
     /// What a CPU quota of wring's own control group took from it; `None` where there is none, or it
@@ -398,10 +405,12 @@ impl Default for RunResult {
             drain_ns: 0,
             open: OpenConnections::default(),
             seconds: Vec::new(),
+            over_limits: Vec::new(),
             suspended_ns: 0,
             interrupted: None,
             target_on_this_machine: false,
             target_requests: None,
+            warmed_up: None,
             server: None,
             quota: None,
             identities: Vec::new(),

@@ -12,6 +12,7 @@ mod quota;
 mod session;
 mod timeline;
 mod wakeup;
+mod warmup;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use engine::{Engine, setup, setup_of_lane};
 use quota::QuotaWatch;
 use session::Seat;
 use timeline::Timeline;
+use warmup::WarmupWatch;
 
 pub use engine::settle;
 pub use session::Session;
@@ -293,7 +295,7 @@ fn conclude(
     collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
-    let Collected { mut timeline, mut cost, quota } = collected;
+    let Collected { mut timeline, mut cost, quota, warmup } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
@@ -334,6 +336,7 @@ fn conclude(
     }
     cost.tell(&mut result);
     result.quota = quota.taken();
+    result.warmed_up = warmup.tell(plan, control);
     result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
@@ -348,12 +351,18 @@ struct Collected {
     timeline: Timeline,
     cost: CostWatch,
     quota: QuotaWatch,
+    warmup: WarmupWatch,
 }
 
 impl Collected {
     fn new(plan: &Plan, readers: Vec<IntervalReader>) -> Self {
-        let timeline = Timeline::new(readers);
-        Self { timeline, cost: CostWatch::new(plan), quota: QuotaWatch::new() }
+        let limits_ns = plan.pacing.as_ref().map_or(&[][..], |pacing| &pacing.limits_ns);
+        Self {
+            timeline: Timeline::new(readers).counting(limits_ns),
+            cost: CostWatch::new(plan),
+            quota: QuotaWatch::new(),
+            warmup: WarmupWatch::new(plan),
+        }
     }
 }
 
@@ -371,7 +380,7 @@ fn supervise(
     collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
-    let Collected { timeline, cost, quota } = collected;
+    let Collected { timeline, cost, quota, warmup } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
     let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
@@ -416,6 +425,7 @@ fn supervise(
             }
         }
         timeline.collect(false);
+        warmup.look(clock.now_ns(), timeline.seconds(), plan, control);
         if let (Some(start_ns), Some(second)) = (control.start_ns(), timeline.last()) {
             progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
             if second.start_ns + second.length_ns > seen_ns {
@@ -439,7 +449,8 @@ fn supervise(
 
 /// When the window starts and, if time ends it, ends; `None` before that is settled.
 fn window(plan: &Plan, control: &Control) -> Option<(u64, Option<u64>)> {
-    let start_ns = control.start_ns()? + plan.warmup_ns;
+    let longest_ns = control.start_ns()? + plan.warmup_ns;
+    let start_ns = control.window_ns().unwrap_or(longest_ns).min(longest_ns);
     Some((start_ns, plan.stop.duration_ns.map(|ns| start_ns.saturating_add(ns))))
 }
 
@@ -682,7 +693,7 @@ fn assemble(
             sys::local_failure(connections.local_errno)
         ));
     }
-    result.seconds = timeline.into_seconds();
+    (result.seconds, result.over_limits) = timeline.into_parts();
     result.target_on_this_machine = is_target_here(plan);
     result.identities =
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);

@@ -269,6 +269,7 @@ mod tests {
             stop: StopAfter { duration_ns: Some(30 * MS), requests: None },
             pacing: None,
             warmup_ns: 2 * MS,
+            warmup_until_steady: false,
             drain_ns: 1000 * MS,
             timeout_ns: 5000 * MS,
             connect_timeout_ns: 5000 * MS,

@@ -23,6 +23,9 @@ pub(super) struct Timeline {
     completed: u64,
     failed: u64,
     scratch: Hist,
+    /// Latencies to count the exceedances of, and those of each entry.
+    limits_ns: Vec<u64>,
+    over_limits: Vec<Option<Vec<u64>>>,
 }
 
 #[derive(Debug)]
@@ -58,7 +61,14 @@ impl Timeline {
             completed: 0,
             failed: 0,
             scratch: Hist::new(limits::LATENCY_NS_MAX),
+            limits_ns: Vec::new(),
+            over_limits: Vec::new(),
         }
+    }
+
+    /// Counts for every entry how many answers took longer than each of `limits_ns`.
+    pub(super) fn counting(self, limits_ns: &[u64]) -> Self {
+        Self { limits_ns: limits_ns.to_vec(), ..self }
     }
 
     /// Entries count their start from here.
@@ -87,13 +97,19 @@ impl Timeline {
         (self.completed, self.failed)
     }
 
+    /// The complete entries so far.
+    pub(super) fn seconds(&self) -> &[Second] {
+        &self.seconds
+    }
+
     /// The latest complete entry.
     pub(super) fn last(&self) -> Option<&Second> {
         self.seconds.last()
     }
 
-    pub(super) fn into_seconds(self) -> Vec<Second> {
-        self.seconds
+    /// The series, and the exceedances of each entry.
+    pub(super) fn into_parts(self) -> (Vec<Second>, Vec<Option<Vec<u64>>>) {
+        (self.seconds, self.over_limits)
     }
 
     fn take_interval(&mut self) -> Second {
@@ -129,6 +145,11 @@ impl Timeline {
         }
         second.length_ns = end_ns.saturating_sub(second.start_ns);
         second.start_ns = second.start_ns.saturating_sub(self.load_start_ns);
+        if !self.limits_ns.is_empty() {
+            let count = |&limit_ns: &u64| self.scratch.count_above(limit_ns);
+            let over = known.then(|| self.limits_ns.iter().map(count).collect());
+            self.over_limits.push(over);
+        }
         if known && !self.scratch.is_empty() {
             second.p50_ns = Some(self.scratch.quantile(0.50));
             second.p99_ns = Some(self.scratch.quantile(0.99));
@@ -151,6 +172,9 @@ impl Timeline {
         }
         if self.seconds.len() > limits::TIMELINE_MAX {
             halve(&mut self.seconds);
+            // Nobody judges by stretches that were put together later.
+            self.limits_ns.clear();
+            self.over_limits.clear();
             self.intervals_per_entry *= 2;
         }
     }
@@ -194,7 +218,7 @@ mod tests {
             recorder.finish();
         }
         timeline.collect(true);
-        let seconds = timeline.into_seconds();
+        let seconds = timeline.into_parts().0;
         assert_eq!(seconds.len(), 4);
         assert_eq!(seconds.iter().map(|s| s.flow.started).sum::<u64>(), 70 + 50);
         assert_eq!((seconds[0].start_ns, seconds[1].start_ns), (0, SECOND_NS));
@@ -223,7 +247,7 @@ mod tests {
         recorder.advance(total);
         recorder.finish();
         timeline.collect(true);
-        let seconds = timeline.into_seconds();
+        let seconds = timeline.into_parts().0;
         assert!(seconds.len() <= limits::TIMELINE_MAX);
         assert_eq!(seconds.iter().map(|s| s.flow.completed).sum::<u64>(), total);
         assert_eq!(seconds.iter().map(|s| s.length_ns).sum::<u64>(), total);
@@ -253,7 +277,7 @@ mod tests {
         recorders[0].unsent(30);
         recorders.into_iter().for_each(|recorder| drop(recorder.finish()));
         timeline.collect(true);
-        let seconds = timeline.into_seconds();
+        let seconds = timeline.into_parts().0;
         let mut backlog = 0;
         for second in &seconds {
             let flow = &second.flow;

@@ -8,11 +8,13 @@ mod bootstrap;
 mod distributions;
 mod ranks;
 mod spending;
+mod steady;
 
 pub use bootstrap::{Estimate, RESAMPLES, Units, estimate};
 pub use distributions::{normal_critical, normal_tail, student_critical, student_tail};
 pub use ranks::signed_rank;
 pub use spending::{Boundary, obrien_fleming};
+pub use steady::{Drift, drift, steady_since};
 
 /// How many units it takes until an interval reaches no further than `gap` to either side, with
 /// probability 0.8, when units scatter by `deviation` and the interval takes `critical` standard

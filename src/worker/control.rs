@@ -22,6 +22,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Control {
     start_ns: AtomicU64,
+    window_ns: AtomicU64,
     stop: AtomicU8,
     workers_ready: AtomicU32,
     connections_open: AtomicU32,
@@ -31,6 +32,7 @@ impl Default for Control {
     fn default() -> Self {
         Self {
             start_ns: AtomicU64::new(UNSET),
+            window_ns: AtomicU64::new(UNSET),
             stop: AtomicU8::new(0),
             workers_ready: AtomicU32::new(0),
             connections_open: AtomicU32::new(0),
@@ -60,6 +62,18 @@ impl Control {
     pub fn start_ns(&self) -> Option<u64> {
         let start_ns = self.start_ns.load(Ordering::Acquire);
         (start_ns != UNSET).then_some(start_ns)
+    }
+
+    /// Ends the warm-up early: the window starts then, in the backends' time. Comes to nothing where
+    /// it has started already.
+    pub fn begin_window_at(&self, window_ns: u64) {
+        self.window_ns.store(window_ns, Ordering::Release);
+    }
+
+    /// When the window starts, once somebody has ended the warm-up.
+    pub fn window_ns(&self) -> Option<u64> {
+        let window_ns = self.window_ns.load(Ordering::Acquire);
+        (window_ns != UNSET).then_some(window_ns)
     }
 
     /// Asks for a stop; a stronger wish replaces a weaker one.

@@ -321,6 +321,9 @@ impl<B: Backend> Worker<B> {
                 self.enter_drain(self.recorder.now_ns());
                 break;
             }
+            if self.recorder.phase() == Phase::Warmup {
+                self.heed_window(control);
+            }
             self.turn(self.next_tick_ns, done)?;
         }
         let drain_end_ns = self.window.drain_start_ns + self.task.drain_ns;
@@ -343,6 +346,16 @@ impl<B: Backend> Worker<B> {
         failed >= u64::from(first)
             && record.connections.established + record.connections.carried == 0
             && tls.faults.iter().any(|(_, count)| count == failed)
+    }
+
+    /// The warm-up may be ended before its time.
+    fn heed_window(&mut self, control: &Control) {
+        if let Some(start_ns) = control.window_ns().filter(|&ns| ns < self.window.start_ns) {
+            self.window.start_ns = start_ns;
+            self.window.end_ns = start_ns;
+            let duration_ns = self.task.duration_ns.unwrap_or(u64::MAX);
+            self.window.deadline_ns = start_ns.saturating_add(duration_ns);
+        }
     }
 
     /// Every request this worker was to start in the window has ended.

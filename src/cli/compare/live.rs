@@ -6,6 +6,7 @@ use super::super::error::CliError;
 use super::super::{execute, lower, redact, write_stderr};
 use super::stored::name;
 use super::{block_ns, metric};
+use crate::cli::args::warmup::Warmup;
 use crate::compare::{
     Block, Comparison, FALSE_ALARM, Layout, Look, Metric, Order, Race, Rules, Side, Terms, Unfit,
     Word, against, is_steady, summarize, unfit,
@@ -132,7 +133,7 @@ impl Contest {
     ) -> Result<Plan, CliError> {
         let run = RunArgs {
             duration: Some(self.block_ns),
-            warmup: self.block_ns / SETTLE_PART,
+            warmup: Warmup::For(self.block_ns / SETTLE_PART),
             json: None,
             output: None,
             ..args.run.clone()

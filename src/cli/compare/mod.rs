@@ -210,7 +210,11 @@ fn check_flags(args: &CompareArgs) -> Result<(), CliError> {
         ("-d", run.duration.is_some(), SHORT),
         ("-n", run.requests.is_some(), SHORT),
         ("--stages", run.stages.is_some(), "-R gives both sides a constant rate"),
-        ("--warmup", run.warmup > 0, "a comparison finds out by itself when both are warm"),
+        (
+            "--warmup",
+            run.warmup.longest_ns() > 0,
+            "a comparison finds out by itself when both are warm",
+        ),
         ("-o", run.output.is_some(), "--json=FILE keeps what was found"),
         ("-L", run.latency, "the table has the percentiles"),
         ("-U", run.u_latency, "the table has the percentiles"),

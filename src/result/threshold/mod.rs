@@ -9,6 +9,7 @@
 //! Limits and measured values are fractions of integers, so that a value exactly at its limit is told
 //! from one beside it.
 
+mod aim;
 mod evaluate;
 mod parse;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 
 use std::fmt;
 
+pub use aim::Aim;
 pub use evaluate::{Evaluation, Measured, Unknown};
 pub use parse::ThresholdError;
 

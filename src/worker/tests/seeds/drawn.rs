@@ -326,6 +326,7 @@ impl Drawn {
             warmup: warmup.map(Arc::new),
             arrivals: if one_in(rng, 2) { Arrivals::Constant } else { Arrivals::Poisson },
             deadline_ns,
+            limits_ns: Vec::new(),
             spin: false,
             described: String::new(),
         });

@@ -1,0 +1,60 @@
+//! What a rate must meet: the claims of an objective, in the form that evidence can be had on.
+
+use std::fmt;
+
+use crate::result::threshold::{Aim, Threshold};
+
+/// Growth of the backlog that is no failure, as a share of the requests that became due: a target
+/// that falls behind by more fails, whatever else is asked.
+const GROWTH_ALLOWED: f64 = 0.002;
+/// What `=0` and `<0` come to: without any allowance nothing could ever be shown to hold.
+const ALLOWED_MIN: f64 = 1e-7;
+
+/// One claim about the requests of a rate.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Claim {
+    /// A share of the requests: see `Threshold::aim`.
+    Share(Threshold, Aim),
+    /// Something that a trial as a whole meets or misses.
+    Whole(Threshold),
+    /// What waits for its answer does not grow for ever.
+    Steady,
+}
+
+impl Claim {
+    /// What a threshold claims.
+    pub fn of(threshold: Threshold) -> Self {
+        match threshold.aim() {
+            Some(aim) => Self::Share(threshold, aim),
+            None => Self::Whole(threshold),
+        }
+    }
+
+    /// The share of the requests, or of the trials, that may miss it.
+    pub fn allowed(&self) -> f64 {
+        match self {
+            Self::Share(_, Aim::Slower { allowed, .. } | Aim::Failed { allowed }) => {
+                allowed.max(ALLOWED_MIN)
+            }
+            Self::Whole(_) => 0.5,
+            Self::Steady => GROWTH_ALLOWED,
+        }
+    }
+
+    /// The latency whose exceedances are to be counted, in nanoseconds.
+    pub fn limit_ns(&self) -> Option<u64> {
+        match self {
+            Self::Share(_, Aim::Slower { limit_ns, .. }) => Some(*limit_ns),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Share(threshold, _) | Self::Whole(threshold) => threshold.fmt(f),
+            Self::Steady => f.write_str("no growing backlog"),
+        }
+    }
+}
