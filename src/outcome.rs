@@ -154,6 +154,8 @@ pub enum TlsFault {
     NotTls,
     /// The peer closed during the handshake.
     Closed,
+    /// The peer let the time for the handshake pass.
+    Silent,
     /// The peer broke TLS's rules, or a record was changed on its way.
     Protocol,
 }
@@ -170,6 +172,7 @@ impl Cause for TlsFault {
         Self::Alpn,
         Self::NotTls,
         Self::Closed,
+        Self::Silent,
         Self::Protocol,
     ];
 
@@ -189,6 +192,7 @@ impl Cause for TlsFault {
             Self::Alpn => "alpn",
             Self::NotTls => "not_tls",
             Self::Closed => "closed",
+            Self::Silent => "silent",
             Self::Protocol => "protocol",
         }
     }

@@ -536,7 +536,8 @@ impl Conn {
                 self.fail(Failure::Timeout, ctx);
                 self.end(Ending::Errored, CloseKind::Reset, ctx);
             }
-            State::Connecting { .. } | State::Prelude { .. } | State::Handshaking { .. } => {
+            State::Handshaking { .. } => self.handshake_timed_out(ctx),
+            State::Connecting { .. } | State::Prelude { .. } => {
                 self.attempt_failed(ConnectFailure::Timeout, ctx);
             }
             State::Parting { .. } => self.end(Ending::ClosedByUs, CloseKind::Reset, ctx),

@@ -75,6 +75,13 @@ impl Conn {
         self.attempt_failed(ConnectFailure::Tls, ctx);
     }
 
+    /// An attempt that timed out like any other; what it waited for is told apart.
+    pub(super) fn handshake_timed_out<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        let fault = Fault::silent();
+        ctx.recorder.tls_fault(fault.cause, fault.text);
+        self.attempt_failed(ConnectFailure::Timeout, ctx);
+    }
+
     /// The handshake is done: the attempt has become a connection.
     fn handshake_done<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         let Some(tls) = &self.tls else { return };

@@ -54,6 +54,7 @@ fn words(cause: TlsFault) -> &'static str {
         TlsFault::Alpn => "no common application protocol",
         TlsFault::NotTls => "no TLS at the server",
         TlsFault::Closed => "closed during the handshake",
+        TlsFault::Silent => "silent during the handshake",
         TlsFault::Protocol => "broken record or message",
     }
 }

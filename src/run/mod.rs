@@ -167,7 +167,7 @@ fn tls_advice(cause: TlsFault) -> &'static str {
             "--cert gives a client certificate, --sni a name; --tls-version, --ciphers and --groups \
              change the offer"
         }
-        TlsFault::Closed | TlsFault::Protocol => {
+        TlsFault::Closed | TlsFault::Silent | TlsFault::Protocol => {
             "is it a port for HTTPS? openssl s_client -connect shows what the server says"
         }
     }

@@ -34,6 +34,14 @@ impl Fault {
         Self::new(TlsFault::Closed, "the peer reset the connection during the handshake")
     }
 
+    /// The handshake was begun, and its time passed without an end.
+    pub fn silent() -> Self {
+        Self::new(
+            TlsFault::Silent,
+            "the TCP connection was made, but the handshake did not end within the connect timeout",
+        )
+    }
+
     /// The peer chose an application protocol that is not spoken here.
     pub fn protocol_not_spoken(chosen: &[u8]) -> Self {
         let chosen = String::from_utf8_lossy(chosen);

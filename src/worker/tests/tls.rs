@@ -398,8 +398,10 @@ fn a_server_that_stops_talking_in_the_handshake_times_out_as_an_attempt() {
     run.tls = Some(Settings::new(options("localhost", &root)).unwrap());
     let (outcome, _) = run.run();
     let connections = outcome.record.connections;
-    assert!(connections.failed.count(ConnectFailure::Timeout) > 0, "{connections:?}");
+    let timeouts = connections.failed.count(ConnectFailure::Timeout);
+    assert!(timeouts > 0, "{connections:?}");
     assert_eq!(connections.established, 0);
+    assert_eq!(outcome.record.tls.unwrap().faults.count(TlsFault::Silent), timeouts);
 }
 
 #[derive(Debug)]
