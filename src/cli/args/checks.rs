@@ -24,7 +24,7 @@ pub struct CheckArgs {
     /// Count answers by the value of this header, such as X-Backend
     #[arg(long, value_name = "HEADER", help_heading = "Checks", hide_short_help = true)]
     pub group_by: Option<String>,
-    /// What the result must measure: 'p99<20ms', 'failed<0.1%', 'rps>50k', 'status[5xx]=0'; exit
+    /// What the result must measure: `p99<20ms`, `failed<0.1%`, `rps>50k`, `status[5xx]=0`; exit
     /// 99 if it does not; may be repeated
     #[arg(long = "threshold", value_name = "CONDITION", value_parser = threshold)]
     #[arg(action = ArgAction::Append, allow_hyphen_values = true, help_heading = "Checks")]

@@ -33,7 +33,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "HOST:PORT", hide_short_help = true)]
     #[arg(help_heading = "Connections")]
     pub connect_to: Option<String>,
-    /// Use these addresses for a name, HOST:PORT:ADDR[,ADDR]; may be repeated
+    /// Use these addresses for a name, `HOST:PORT:ADDR[,ADDR]`; may be repeated
     #[arg(long, value_name = "HOST:PORT:ADDR", action = ArgAction::Append)]
     #[arg(hide_short_help = true, help_heading = "Connections")]
     pub resolve: Vec<String>,
@@ -48,7 +48,7 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "LIST", hide_short_help = true, help_heading = "Connections")]
     #[arg(allow_hyphen_values = true)]
     pub source_ip: Option<String>,
-    /// Send the requests through this proxy, http://[user:password@]host:port
+    /// Send the requests through this proxy, `http://[user:password@]host:port`
     #[arg(long, value_name = "URL", hide_short_help = true, help_heading = "Connections")]
     pub proxy: Option<String>,
     /// Reach http targets through a tunnel of the proxy too (CONNECT), as https ones always are

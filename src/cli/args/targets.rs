@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 pub struct TargetArgs {
     /// Send what FILE lists (- is stdin), one request a line, by weight
     ///
-    /// A line is [WEIGHT] METHOD URL [@BODYFILE] ['Name: value'…]. Words are set apart by blanks;
+    /// A line is `[WEIGHT] METHOD URL [@BODYFILE] ['Name: value'…]`. Blanks set words apart;
     /// quotes ('…' or "…") keep blanks in a word, as in a header.
     /// Weights are whole numbers, 1 if left out; without METHOD it is GET, or POST with a body.
     /// Empty lines and those that begin with # are skipped. A line may also be JSON:
