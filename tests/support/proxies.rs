@@ -28,8 +28,9 @@ impl Haproxy {
         let (folder, port) = (Folder::new(), Port::reserve());
         let address = port.address();
         let config = folder.path().join("haproxy.cfg");
+        // One thread: HAProxy drops a line of its log when another thread is writing one.
         let text = format!(
-            "global\n  maxconn 2000\n  log stdout format raw local0\n\
+            "global\n  maxconn 2000\n  nbthread 1\n  log stdout format raw local0\n\
              defaults\n  mode http\n  timeout client 20s\n  timeout server 20s\n  \
              timeout connect 5s\n\
              frontend one\n  bind {address} {bind}\n  log global\n{lines}\n"
