@@ -63,6 +63,8 @@ pub struct Shape {
     pub copies: u32,
     /// Most requests outstanding on one connection.
     pub depth: u32,
+    /// Places of a pipeline that are free before a closed loop fills them.
+    pub refill_min: u32,
     /// Whether sends are confirmed.
     pub confirm: Confirm,
     /// The requests are HEAD.
@@ -108,6 +110,9 @@ impl Shape {
             request_bytes: arena.request_bytes,
             copies: arena.copies,
             depth,
+            // A peer that answers requests one by one would otherwise be sent one by one. Where one
+            // send does not fill the pipeline, more follow at once.
+            refill_min: if arena.copies < depth { 1 } else { depth.div_ceil(2) },
             confirm: if small { Confirm::OnFailure } else { Confirm::Always },
             head_request: request.head_request(),
             mixes_head: false,
@@ -347,6 +352,12 @@ impl Conn {
             return 0;
         }
         u64::from(self.codec.capacity()).min(self.left) as u32
+    }
+
+    /// How many a closed loop starts now: a pipeline is refilled once half of it is free.
+    #[inline]
+    pub fn refill(&self, shape: &Shape) -> u32 {
+        if self.codec.capacity() < shape.refill_min { 0 } else { self.room() }
     }
 
     /// Begins an attempt. Only when down.

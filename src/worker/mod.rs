@@ -631,7 +631,7 @@ impl<B: Backend> Worker<B> {
             Phase::Opening | Phase::Drain => return,
         };
         let Some((conn, mut ctx)) = self.split(index) else { return };
-        let room = u64::from(conn.room()).min(allowed);
+        let room = u64::from(conn.refill(ctx.shape)).min(allowed);
         if room == 0 {
             return;
         }
