@@ -22,6 +22,7 @@ READY_SECONDS_MAX = 5.0
 # Longer than the five seconds for which nginx lets a closed connection linger.
 STOP_SECONDS_MAX = 8.0
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CONGESTION_CONTROL = "/proc/sys/net/ipv4/tcp_congestion_control"
 DEFAULT_WRING = os.path.join(REPOSITORY, "target", "release", "wring")
 
 _children = []
@@ -38,24 +39,38 @@ def end_on_signals():
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
 
 
-def enter_own_network(congestion_control):
+def add_network_option(add):
+    """Adds `--congestion-control` by a parser's `add_argument`, for `enter_network`."""
+    add("--congestion-control", default="reno", metavar="NAME",
+        help="TCP congestion control of all sockets, in a network namespace of the script's own "
+             "(reno); `system` leaves everything as it is")  # fmt: skip
+
+
+def enter_network(congestion_control):
     """Moves this process into a network namespace of its own whose sockets get `congestion_control`.
 
     BBR, a common default, paces every sender with a timer. In a virtual machine each of those is a
     trap to the host, and a server that sends large bodies over loopback spends more than half of its
     CPU time on them: what is compared then are the server's timers. The namespace leaves the
-    machine's own settings alone. Returns why it could not be done, or None.
+    machine's own settings alone. Returns the congestion control in use, with a word when it is still
+    the system's.
     """
-    if congestion_control == "system":
-        return "as asked for"
+    refused = "as asked for" if congestion_control == "system" else try_network(congestion_control)
+    with open(CONGESTION_CONTROL, encoding="utf-8") as file:
+        in_use = file.read().strip()
+    return f"{in_use} (the system's: {refused})" if refused else in_use
+
+
+def try_network(congestion_control):
+    """Does it, or says why it could not be done and leaves everything as it was."""
     clone_newnet = 0x40000000
     libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if libc.unshare(clone_newnet) != 0:
             return f"no network namespace of its own: {os.strerror(ctypes.get_errno())}"
         try:
-            with open("/proc/sys/net/ipv4/tcp_congestion_control", "w", encoding="utf-8") as file:
+            with open(CONGESTION_CONTROL, "w", encoding="utf-8") as file:
                 file.write(congestion_control)
             bring_loopback_up()
         except OSError as error:
