@@ -193,6 +193,7 @@ fn why(unknown: Unknown) -> String {
         ),
         Unknown::Nothing => "nothing was measured".to_owned(),
         Unknown::NoSchedule => "the run was a closed loop, without a rate (-R)".to_owned(),
+        Unknown::NoTls => "the run was not over TLS".to_owned(),
         Unknown::NotChecked(check) => {
             format!("answers were not checked for {}", check.name())
         }

@@ -61,6 +61,8 @@ pub enum Unknown {
     Nothing,
     /// The metric is of runs at a rate, and this was a closed loop.
     NoSchedule,
+    /// The run was not over TLS.
+    NoTls,
     /// Answers were not checked for this.
     NotChecked(Check),
 }
@@ -189,6 +191,10 @@ fn hist_of(series: Series, result: &RunResult) -> Result<&Hist, Unknown> {
         Series::Lag => Ok(&total.sending.lag),
         Series::Late => Ok(&total.sending.late),
         Series::Connect => Ok(&total.connect),
+        Series::Handshake => match &total.tls {
+            Some(tls) => Ok(&tls.handshake),
+            None => Err(Unknown::NoTls),
+        },
     }
 }
 

@@ -107,6 +107,8 @@ enum Series {
     Late,
     /// Successful connection attempts.
     Connect,
+    /// Successful TLS handshakes, from the connected socket on.
+    Handshake,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -15,8 +15,8 @@ const PERCENTILE_DECIMALS: usize = 6;
 /// Most decimals of a percentage.
 const PERCENT_DECIMALS_MAX: usize = 9;
 
-const KNOWN: &str = "known are p50 to p99.999999, min, mean and max, also of service., lag., late. \
-                     or connect. (lag.p99); rps, transfer, failed, failed[timeout], timeouts, \
+const KNOWN: &str = "known are p50 to p99.999999, min, mean and max, also of service., lag., late., \
+                     connect. or handshake. (lag.p99); rps, transfer, failed, failed[timeout], timeouts, \
                      unanswered, status[5xx|404], checks, checks[body_hash], connect_failed, shed, unsent, sent and held";
 
 /// A threshold that cannot be read. Prints what was typed, the place and what would be right.
@@ -91,7 +91,7 @@ impl Threshold {
     ///
     /// | metric | value |
     /// | --- | --- |
-    /// | `p50` … `p99.999999`, `min`, `mean`, `max` of the latency; with `service.`, `lag.`, `late.` or `connect.` before them those of that series | a time with its unit: `20ms` |
+    /// | `p50` … `p99.999999`, `min`, `mean`, `max` of the latency; with `service.`, `lag.`, `late.`, `connect.` or `handshake.` before them those of that series | a time with its unit: `20ms` |
     /// | `rps` | requests per second: `50k`, `50k/s`, `300/m` |
     /// | `transfer` | bytes received per second: `100MiB`, `1GB/s` |
     /// | `failed`, `failed[timeout\|reset]`, `timeouts`, `unanswered`, `shed`, `unsent`, `status[5xx\|404]`, `checks`, `checks[status\|body_bytes\|body_hash]`, `connect_failed`, `connect_failed[refused]` | a count, `10`, or a share, `0.1%` |
@@ -219,12 +219,13 @@ fn metric(typed: Piece<'_>) -> Result<(Metric, Kind), Fault> {
 
 /// `p99`, `service.p99.9`, `connect.max`.
 fn time(typed: Piece<'_>) -> Result<Metric, Fault> {
-    const SERIES: [(&str, Series); 5] = [
+    const SERIES: [(&str, Series); 6] = [
         ("latency.", Series::Latency),
         ("service.", Series::Service),
         ("lag.", Series::Lag),
         ("late.", Series::Late),
         ("connect.", Series::Connect),
+        ("handshake.", Series::Handshake),
     ];
     let unknown = || typed.fault(format!("there is no metric '{}'; {KNOWN}", typed.shown()));
     let named = SERIES.iter().find_map(|(prefix, series)| {

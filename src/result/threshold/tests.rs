@@ -90,6 +90,11 @@ fn times_are_those_of_their_series() {
     let mut connected = run.clone();
     connected.total.connect.record(3 * MS, 20);
     check(&connected, "connect.p50<4ms", "connect.p50<2ms", ns(3 * MS));
+    let tls = connected.total.tls.get_or_insert_default();
+    tls.handshake.record(7 * MS, 20);
+    check(&connected, "handshake.p50<8ms", "handshake.p50<6ms", ns(7 * MS));
+    let measured = Measured::Unknown(Unknown::NoTls);
+    assert_eq!(evaluate("handshake.max<1s", &run), Evaluation { measured, passed: false });
 }
 
 #[test]
