@@ -3,6 +3,8 @@
 
 #[path = "../src/tls/tests/certificates.rs"]
 mod certificates;
+#[path = "tls/peers.rs"]
+mod peers;
 mod support;
 
 use std::fs;
@@ -243,12 +245,24 @@ fn files_and_names_that_cannot_be_used_are_refused_before_anything_is_sent() {
     let (cert, _) = store.files("one", &store.root.issue(&["one"], Valid::Now));
     let (_, other) = store.files("other", &store.root.issue(&["other"], Valid::Now));
     let nonsense = store.keep("nonsense.pem", "nothing");
+    let protected = store.keep(
+        "protected.key",
+        "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n\
+         AAAA\n-----END EC PRIVATE KEY-----\n",
+    );
+    let protected_8 = store.keep(
+        "protected8.key",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
     let url = "https://127.0.0.1:1/";
     for (arguments, words) in [
         (&["--cacert", "/missing.pem"][..], "--cacert: cannot read '/missing.pem'"),
         (&["--cacert", &nonsense], "no certificate can be read"),
         (&["-k", "--cert", &cert, "--key", &other], "does not belong to the certificate"),
         (&["-k", "--cert", &cert], "no private key can be read"),
+        (&["-k", "--cert", &cert, "--key", &protected], "a password protects it"),
+        (&["-k", "--cert", &cert, "--key", &protected_8], "a password protects it"),
+        (&["-k", "--cert", &cert, "--key", "/"], "--key: cannot read '/'"),
         (&["-k", "--key", &other], "--key needs --cert"),
         (&["-k", "--cacert", &cert], "contradict each other"),
         (&["-k", "--sni", "a b"], "--sni"),

@@ -24,6 +24,8 @@ use crate::units::{format_duration_ns, format_rate};
 
 /// Longest wait for a name's addresses; with it, a name that does not resolve ends within 5 s.
 const RESOLVE_NS_MAX: u64 = 4_500_000_000;
+/// Stands for every host in an entry of `--resolve`; no host has it for a name.
+const ANY_HOST: &str = "*";
 /// What is read of a file with a user, in bytes.
 const USER_BYTES_MAX: u64 = 64 * 1024;
 /// Opening that takes longer at the rate asked for is worth a word.
@@ -56,6 +58,17 @@ struct Place {
 struct Resolve {
     place: Place,
     addresses: Vec<IpAddr>,
+}
+
+impl Resolve {
+    fn is_for_any(&self) -> bool {
+        self.place.host == ANY_HOST
+    }
+
+    fn is_for(&self, place: &Place) -> bool {
+        let is_host = self.is_for_any() || self.place.host.eq_ignore_ascii_case(&place.host);
+        is_host && self.place.port == place.port
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -253,7 +266,7 @@ fn connect_to(typed: &str) -> Result<Place, CliError> {
     })
 }
 
-/// `HOST:PORT:ADDR[,ADDR]`, as curl has it.
+/// `HOST:PORT:ADDR[,ADDR]`, as curl has it; `*` stands for every host that has no entry of its own.
 fn resolve(typed: &str) -> Result<Resolve, CliError> {
     let wrong = |why: &str| {
         let shown = typed.escape_debug();
@@ -267,10 +280,14 @@ fn resolve(typed: &str) -> Result<Resolve, CliError> {
     let rest = typed[host_bytes..].strip_prefix(':').unwrap_or_default();
     let (_, addresses) = rest.split_once(':').ok_or_else(|| wrong("is not HOST:PORT:ADDR"))?;
     let place_bytes = typed.len() - addresses.len() - 1;
-    let place = place(&typed[..place_bytes])
-        .ok_or_else(|| wrong("does not begin with a host and a port"))?;
-    if place.host.contains('*') {
-        return Err(wrong("has a wildcard; name the host itself"));
+    let before = &typed[..place_bytes];
+    let place = match before.strip_prefix("*:") {
+        Some(port) => url::check_port(port).map(|port| Place { host: ANY_HOST.to_owned(), port }),
+        None => place(before),
+    };
+    let place = place.ok_or_else(|| wrong("does not begin with a host and a port"))?;
+    if place.host != ANY_HOST && place.host.contains('*') {
+        return Err(wrong("has a pattern; name the host itself, or * for all of them"));
     }
     let mut distinct = Vec::new();
     for item in addresses.split(',') {
@@ -336,21 +353,40 @@ impl Route {
         &self.secrets
     }
 
-    /// What several servers cannot have: flags that are about one.
-    pub(super) fn check_servers(&self) -> Result<(), CliError> {
-        let tunnels = self.proxy.as_ref().is_some_and(|proxy| proxy.tunnels);
+    /// Checks what depends on which servers there are: several cannot have flags that are about one,
+    /// and each entry of `--resolve` is for one of them.
+    pub(super) fn check_servers(&self, servers: &[&url::Target]) -> Result<(), CliError> {
         let given = [
-            ("--resolve", !self.resolve.is_empty()),
-            ("--proxy-tunnel", tunnels),
             ("--unix-socket", self.unix_socket.is_some()),
             ("--connect-to", self.connect_to.is_some()),
         ];
-        match given.iter().find(|(_, is_given)| *is_given) {
-            None => Ok(()),
-            Some((flag, _)) => Err(CliError::usage(format!(
+        if let Some((flag, _)) = given.iter().find(|(_, is_given)| *is_given && servers.len() > 1) {
+            return Err(CliError::usage(format!(
                 "{flag} is about one server, and the requests are for several"
             ))
-            .hint("give URLs of one server")),
+            .hint("give URLs of one server"));
+        }
+        let places: Vec<Place> = servers.iter().map(|server| self.place(server)).collect();
+        let is_of_use = |entry: &&Resolve| places.iter().any(|place| entry.is_for(place));
+        let Some(other) = self.resolve.iter().find(|entry| !is_of_use(entry)) else {
+            return Ok(());
+        };
+        let Place { host, port } = &other.place;
+        let place = &places[0];
+        let more = if places.len() > 1 { " and others" } else { "" };
+        Err(CliError::usage(format!(
+            "--resolve {host}:{port} is of no use: connections go to {}:{}{more}",
+            place.host, place.port
+        ))
+        .hint("name the host and the port that connections go to"))
+    }
+
+    /// Where connections for a target go.
+    fn place(&self, target: &url::Target) -> Place {
+        let proxy = self.proxy.as_ref().map(|proxy| &proxy.place);
+        match proxy.or(self.connect_to.as_ref()) {
+            Some(place) => place.clone(),
+            None => Place { host: target.host.clone(), port: target.port },
         }
     }
 
@@ -392,10 +428,8 @@ impl Route {
         if let Some(path) = &self.unix_socket {
             return Ok(vec![Address::Unix(path.clone())]);
         }
-        let of_url = Place { host: target.host.clone(), port: target.port };
-        let proxy = self.proxy.as_ref().map(|proxy| &proxy.place);
-        let place = proxy.or(self.connect_to.as_ref()).unwrap_or(&of_url);
-        let service = match place == &of_url {
+        let place = &self.place(target);
+        let service = match (&place.host, place.port) == (&target.host, target.port) {
             true => target.service.clone(),
             false => place.port.to_string(),
         };
@@ -435,26 +469,19 @@ impl Route {
     }
 
     fn look_up(&self, place: &Place, service: String) -> Result<Vec<SocketAddr>, Refused> {
-        let is_it = |entry: &&Resolve| {
-            entry.place.port == place.port && entry.place.host.eq_ignore_ascii_case(&place.host)
-        };
-        if let Some(other) = self.resolve.iter().find(|entry| !is_it(entry)) {
-            let Place { host, port } = &other.place;
-            return Err(CliError::usage(format!(
-                "--resolve {host}:{port} is of no use: connections go to {}:{}",
-                place.host, place.port
-            ))
-            .hint("name the host and the port that connections go to")
-            .into());
-        }
-        let given: Vec<SocketAddr> = self
-            .resolve
-            .iter()
-            .flat_map(|entry| &entry.addresses)
-            .map(|&address| SocketAddr::new(address, place.port))
-            .collect();
-        if !given.is_empty() {
-            return Ok(given);
+        // Every host comes after those that are named.
+        for is_any in [false, true] {
+            let fits = |entry: &&Resolve| entry.is_for(place) && entry.is_for_any() == is_any;
+            let given: Vec<SocketAddr> = self
+                .resolve
+                .iter()
+                .filter(fits)
+                .flat_map(|entry| &entry.addresses)
+                .map(|&address| SocketAddr::new(address, place.port))
+                .collect();
+            if !given.is_empty() {
+                return Ok(given);
+            }
         }
         sys::resolve(&place.host, place.port, RESOLVE_NS_MAX).map_err(|error| Refused::Unresolved {
             host: place.host.clone(),
@@ -484,15 +511,20 @@ impl Route {
         Ok(addresses)
     }
 
-    /// How connections are made and given up, once it is known where they go.
-    pub(super) fn network(&self, target: &url::Target, addresses: &[Address]) -> Network {
-        let tunnel = self.proxy.as_ref().filter(|proxy| proxy.tunnels_to(target));
-        let prelude = match (self.proxy_version, tunnel) {
-            (Some(version), _) => {
+    /// How connections are made and given up, once it is known where they go: `targets` has one for
+    /// each of the addresses.
+    pub(super) fn network(&self, targets: &[url::Target], addresses: &[Address]) -> Network {
+        let tunnel = |target: &url::Target| {
+            let proxy = self.proxy.as_ref().filter(|proxy| proxy.tunnels_to(target))?;
+            Some(Arc::from(connect_request(proxy, target)))
+        };
+        let tunnels: Vec<Option<Arc<[u8]>>> = targets.iter().map(tunnel).collect();
+        let prelude = match self.proxy_version {
+            Some(version) => {
                 Some(Prelude::ProxyHeader { version, addresses: Arc::from(addresses) })
             }
-            (None, Some(proxy)) => Some(Prelude::Tunnel(Arc::from(connect_request(proxy, target)))),
-            (None, None) => None,
+            None if tunnels.iter().any(Option::is_some) => Some(Prelude::Tunnels(tunnels.into())),
+            None => None,
         };
         Network { prelude, ..self.network.clone() }
     }
@@ -540,6 +572,7 @@ mod tests {
             ("h:80:[::1],127.0.0.1", "h", 80, &["::1", "127.0.0.1"]),
             ("h:80:::1", "h", 80, &["::1"]),
             ("[::2]:80:127.0.0.1,127.0.0.1", "::2", 80, &["127.0.0.1"]),
+            ("*:443:10.0.0.1,[::1]", "*", 443, &["10.0.0.1", "::1"]),
         ] {
             let entry = resolve(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
             assert_eq!(entry.place, Place { host: host.to_owned(), port }, "{typed}");
@@ -558,7 +591,8 @@ mod tests {
             "h:80:127.0.0.1,",
             "h:80:127.0.0.1:90",
             "[::1:80:127.0.0.1",
-            "*:80:1.2.3.4",
+            "*:0:1.2.3.4",
+            "*.h:80:1.2.3.4",
         ] {
             let error = resolve(typed).expect_err(typed);
             assert!(

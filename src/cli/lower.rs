@@ -132,18 +132,18 @@ pub fn run_all(
             .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
     })?;
     let server = server::lower(&args.server)?;
-    let tls = tls::lower(&args.tls, wanted.is_encrypted(), &wanted.list[0].split.host)?;
+    let tls = tls::lower(&args.tls, &wanted.encrypted_hosts())?;
     let output = output(args)?;
     let (first, request) = (wanted.list[0].split.clone(), wanted.list[0].request.clone());
     let shown = wanted.shown.clone();
-    let (addresses, targets) =
+    let targets::Resolved { addresses, of_addresses, targets } =
         wanted.resolve(|split| route.addresses(split, args.connections, &mut notes))?;
     notes.extend(route.note(args.connections));
     notes.extend(pacing.as_ref().and_then(|pacing| pacing::note(pacing, args.warmup.longest_ns())));
     let plan = Plan {
         request,
         targets,
-        network: route.network(&first, &addresses),
+        network: route.network(&of_addresses, &addresses),
         addresses,
         connections: args.connections,
         depth: args.pipeline,

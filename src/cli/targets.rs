@@ -43,18 +43,19 @@ impl AllWanted {
         self.servers.len() as u32
     }
 
-    /// Requests go over TLS, all of them.
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.list[0].split.is_encrypted
+    /// By server: the host of one that is spoken to over TLS.
+    pub(super) fn encrypted_hosts(&self) -> Vec<Option<&str>> {
+        let splits = self.servers.iter().map(|&at| &self.list[at].split);
+        splits.map(|split| split.is_encrypted.then_some(split.host.as_str())).collect()
     }
 
-    /// Resolves every server with `resolve`, and gives what the plan holds: the addresses of all of
-    /// them, and the targets unless there is nothing but one request.
+    /// Resolves every server with `resolve`, and gives the addresses of all of them, with a target of
+    /// each one's server, and all targets unless there is nothing but one request.
     pub(super) fn resolve(
         self,
         mut resolve: impl FnMut(&url::Target) -> Result<Vec<Address>, Refused>,
-    ) -> Result<(Vec<Address>, Option<Arc<Targets>>), Refused> {
-        let mut addresses = Vec::new();
+    ) -> Result<Resolved, Refused> {
+        let (mut addresses, mut of_addresses) = (Vec::new(), Vec::new());
         let mut origins = Vec::new();
         for &at in &self.servers {
             let split = &self.list[at].split;
@@ -64,15 +65,15 @@ impl AllWanted {
                 address_first: addresses.len() as u32,
                 addresses: found.len() as u32,
             });
+            of_addresses.extend(std::iter::repeat_n(split.clone(), found.len()));
             addresses.extend(found);
         }
         if let [only] = &self.list[..]
             && only.request.is_constant()
         {
-            return Ok((addresses, None));
+            return Ok(Resolved { addresses, of_addresses, targets: None });
         }
-        let servers: Vec<(String, u16)> =
-            self.servers.iter().map(|&at| server(&self.list[at].split)).collect();
+        let servers: Vec<_> = self.servers.iter().map(|&at| server(&self.list[at].split)).collect();
         let origin_of = |split: &url::Target| {
             servers.iter().position(|known| *known == server(split)).unwrap_or(0) as u32
         };
@@ -91,12 +92,22 @@ impl AllWanted {
             ))
             .hint("round them, so that they have a common divisor, as 600 and 400 have")
         })?;
-        Ok((addresses, Some(Arc::new(targets))))
+        Ok(Resolved { addresses, of_addresses, targets: Some(Arc::new(targets)) })
     }
 }
 
-fn server(split: &url::Target) -> (String, u16) {
-    (split.host.to_ascii_lowercase(), split.port)
+/// Everything to be sent, and where.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) addresses: Vec<Address>,
+    /// By address: a URL of its server.
+    pub(super) of_addresses: Vec<url::Target>,
+    pub(super) targets: Option<Arc<Targets>>,
+}
+
+/// What makes a server one and the same.
+fn server(split: &url::Target) -> (String, u16, bool) {
+    (split.host.to_ascii_lowercase(), split.port, split.is_encrypted)
 }
 
 /// What the URLs of the command line and the flags ask for.
@@ -139,17 +150,8 @@ pub(super) fn wanted(
             servers.len()
         )));
     }
-    if servers.len() > 1 {
-        route.check_servers()?;
-        if list.iter().any(|wanted| wanted.split.is_encrypted) {
-            return Err(CliError::usage("https:// is possible for one server, not for several")
-                .hint("give URLs with the same host and port, all of them https://"));
-        }
-    }
-    let is_encrypted = list[0].split.is_encrypted;
-    if list.iter().any(|wanted| wanted.split.is_encrypted != is_encrypted) {
-        return Err(CliError::usage("http:// and https:// cannot be mixed in one run"));
-    }
+    let splits: Vec<&url::Target> = servers.iter().map(|&at| &list[at].split).collect();
+    route.check_servers(&splits)?;
     if list.len() > limits::TARGETS_REPORTED_MAX {
         notes.push(format!(
             "results are given in total: {} targets are more than the {} that are told apart",
@@ -219,8 +221,10 @@ fn of_list(
     let shown = shown_file(file);
     let at = |line: usize, column: usize| format!("--urls {shown}:{line}:{column}: ");
     let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        CliError::usage(format!("{}this is not UTF-8", at(line, 1)))
+        let valid = &bytes[..error.valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let column = valid.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+        CliError::usage(format!("{}this is not UTF-8", at(line, column)))
     })?;
     let entries = urls::parse(text).map_err(|mistake| {
         CliError::usage(format!("{}{}", at(mistake.line, mistake.column), mistake.message))
@@ -244,6 +248,12 @@ fn of_list(
 }
 
 fn of_entry(entry: Entry, common: &[Header], route: &Route) -> Result<(Wanted, bool), CliError> {
+    if !entry.url.contains("://") {
+        let shown = redact::text(&entry.url);
+        let shown = shown.escape_debug();
+        return Err(CliError::usage(format!("URL '{shown}' has no scheme"))
+            .hint(format!("did you mean 'http://{shown}'?")));
+    }
     let split = url::split(&entry.url)?;
     let is_own = |header: &&Header| {
         !entry.headers.iter().any(|own| own.name.eq_ignore_ascii_case(&header.name))

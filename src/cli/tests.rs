@@ -273,7 +273,7 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["--connect-to", "h:1", "--proxy", "http://h:1"], &["--proxy", "contradict"]),
         (&["--resolve", "h:80"], &["--resolve", "'h:80'", "name:80:10.0.0.7"]),
         (&["--resolve", "h:80:x"], &["'x'", "no address"]),
-        (&["--resolve", "*:80:127.0.0.1"], &["wildcard"]),
+        (&["--resolve", "*:80:127.0.0.1"], &["--resolve *:80", "of no use"]),
         (&["--resolve", "other:80:127.0.0.1"], &["--resolve other:80", "of no use", "127.0.0.1:9"]),
         (&["-4", "-6"], &["-4", "-6", "contradict"]),
         (&["-6"], &["-6", "'127.0.0.1' has no IPv6 address"]),

@@ -16,13 +16,16 @@ const PEM_BYTES_MAX: u64 = 16 << 20;
 /// Longest name of an application protocol (RFC 7301 section 3.1).
 const ALPN_BYTES_MAX: usize = 255;
 
-/// TLS for a target on `host`; `None` for a plain one, which these flags do not fit.
-pub(super) fn lower(
-    args: &TlsArgs,
-    is_encrypted: bool,
-    host: &str,
-) -> Result<Option<plan::Tls>, CliError> {
-    if !is_encrypted {
+/// TLS for servers on these hosts, `None` standing for one without it; `None` when that is all of
+/// them, which these flags do not fit.
+pub(super) fn lower(args: &TlsArgs, hosts: &[Option<&str>]) -> Result<Option<plan::Tls>, CliError> {
+    // A scope has a meaning on this machine alone.
+    let name = |host: &'_ &str| match &args.sni {
+        Some(name) => name.clone(),
+        None => host.split('%').next().unwrap_or(host).to_owned(),
+    };
+    let names: Vec<Option<String>> = hosts.iter().map(|host| host.as_ref().map(name)).collect();
+    let Some(first) = names.iter().flatten().next() else {
         return match given(args) {
             None => Ok(None),
             Some(flag) => {
@@ -30,13 +33,9 @@ pub(super) fn lower(
                     .hint("write https://, or leave the flag out"))
             }
         };
-    }
+    };
     let options = Options {
-        // A scope has a meaning on this machine alone.
-        server_name: match &args.sni {
-            Some(name) => name.clone(),
-            None => host.split('%').next().unwrap_or(host).to_owned(),
-        },
+        server_name: first.clone(),
         trust: trust(args)?,
         identity: identity(args)?,
         alpn: alpn(args.alpn.as_deref())?,
@@ -52,7 +51,9 @@ pub(super) fn lower(
         })?,
         resumes: !args.no_resumption,
     };
-    let settings = Settings::new(options).map_err(|error| {
+    let by_server: Vec<Option<&str>> = names.iter().map(Option::as_deref).collect();
+    let made = Settings::new(options).and_then(|settings| settings.for_servers(&by_server));
+    let settings = made.map_err(|error| {
         let flag = match &error {
             SettingsError::Name(_) if args.sni.is_some() => "--sni: ".to_owned(),
             SettingsError::Name(_) => "the URL's host: ".to_owned(),

@@ -85,7 +85,7 @@ pub struct Shape {
     pub requests_max: u64,
     /// How a connection is closed that has carried them.
     pub close: CloseKind,
-    /// What TLS needs; `None` sends as it is.
+    /// What TLS needs; `None` sends everything as it is.
     pub tls: Option<TlsShape>,
 }
 
@@ -242,7 +242,7 @@ pub struct Conn {
     small_in_a_row: u8,
     /// What could not be pushed yet.
     wish: Option<Wish>,
-    /// Its TLS, if the plan has any.
+    /// Its TLS, if its server has any.
     tls: Option<Box<Tls>>,
     /// How far what comes first is.
     prelude: Step,
@@ -284,7 +284,11 @@ impl Conn {
             large: false,
             small_in_a_row: 0,
             wish: None,
-            tls: shape.tls.as_ref().map(|_| Box::default()),
+            tls: shape
+                .tls
+                .as_ref()
+                .filter(|tls| tls.client.encrypts(seat.origin))
+                .map(|_| Box::default()),
             prelude: Step::Send,
             sending: false,
             send_broken: false,
@@ -603,7 +607,7 @@ impl Conn {
     fn connected<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
         let State::Connecting { since_ns } = self.state else { return };
         match result {
-            Ok(_) if ctx.shape.prelude.is_some() => {
+            Ok(_) if ctx.shape.prelude.as_ref().is_some_and(|p| p.is_for(self.address_index)) => {
                 // Nothing of the connection before is in flight in this one.
                 (self.recv, self.prelude) = (Recv::None, Step::Send);
                 self.state = State::Prelude { since_ns };
@@ -641,6 +645,9 @@ impl Conn {
     /// Requests may be sent. Without its TLS, the attempt began at `since_ns`.
     fn opened<B>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
         ctx.recorder.established(since_ns, self.address_index);
+        if ctx.shape.tls.is_some() && self.tls.is_none() {
+            ctx.recorder.established_plain();
+        }
         self.state = State::Open;
     }
 

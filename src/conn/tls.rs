@@ -23,7 +23,7 @@ use super::{Bytes, Conn, Context, Ending, PARTING_NS, Pumped, State, Wish};
 /// What all connections of a worker share for TLS.
 #[derive(Clone, Debug)]
 pub struct TlsShape {
-    /// The worker's configuration.
+    /// The worker's configuration, which knows what servers are spoken to over TLS.
     pub client: Client,
     /// The requests, as in the backend's arena.
     pub arena: Arc<[u8]>,
@@ -59,7 +59,7 @@ impl Conn {
         self.state = State::Handshaking { since_ns };
         tls.begun_ns = ctx.recorder.now_ns();
         tls.rest = 0..0;
-        match tls.session.begin(&shape.client) {
+        match tls.session.begin(&shape.client, self.origin) {
             Ok(()) => {
                 self.wish = Some(Wish::Records);
                 self.pump(ctx);

@@ -53,8 +53,9 @@ pub enum Prelude {
         /// The far ends: the plan's addresses.
         addresses: Arc<[Address]>,
     },
-    /// A CONNECT request, which a proxy must grant.
-    Tunnel(Arc<[u8]>),
+    /// By address of the plan: a CONNECT request, which a proxy must grant; none where the proxy
+    /// passes requests on.
+    Tunnels(Arc<[Option<Arc<[u8]>>]>),
 }
 
 impl Prelude {
@@ -62,13 +63,23 @@ impl Prelude {
     pub fn bytes_max(&self) -> usize {
         match self {
             Self::ProxyHeader { .. } => PROXY_HEADER_BYTES_MAX,
-            Self::Tunnel(request) => request.len(),
+            Self::Tunnels(requests) => {
+                requests.iter().flatten().map(|request| request.len()).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Whether a connection to this address begins with it.
+    pub fn is_for(&self, address_index: u32) -> bool {
+        match self {
+            Self::ProxyHeader { .. } => true,
+            Self::Tunnels(requests) => requests[address_index as usize].is_some(),
         }
     }
 
     /// Whether it has to be answered before the connection can be used.
     pub fn is_answered(&self) -> bool {
-        matches!(self, Self::Tunnel(_))
+        matches!(self, Self::Tunnels(_))
     }
 
     /// Writes it to the start of `out`, which has `bytes_max` bytes, and says how many it has. `near`
@@ -80,7 +91,8 @@ impl Prelude {
         out: &mut [u8],
     ) -> Option<usize> {
         match self {
-            Self::Tunnel(request) => {
+            Self::Tunnels(requests) => {
+                let request = requests[address_index as usize].as_ref()?;
                 out[..request.len()].copy_from_slice(request);
                 Some(request.len())
             }

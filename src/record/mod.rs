@@ -766,6 +766,11 @@ impl Recorder {
         self.record.tls.get_or_insert_default().done(handshake_ns, is_resumed, facts);
     }
 
+    /// A connection of a run over TLS has none itself.
+    pub fn established_plain(&mut self) {
+        self.record.tls.get_or_insert_default().plain += 1;
+    }
+
     /// A TLS handshake failed, or a connection after its own. `text` is for people.
     pub fn tls_fault(&mut self, cause: TlsFault, text: String) {
         self.record.tls.get_or_insert_default().fault(cause, text);

@@ -28,6 +28,8 @@ pub struct TlsRecord {
     pub full: u64,
     /// Handshakes shortened by a session known from before.
     pub resumed: u64,
+    /// Connections to servers of the same run that are spoken to without TLS.
+    pub plain: u64,
     /// Handshakes that failed, and connections that ended by a fault after theirs.
     pub faults: TlsFaultCounts,
     /// The first fault in words; parts of it may come from the peer.
@@ -42,6 +44,7 @@ impl Default for TlsRecord {
             handshake: Hist::new(limits::LATENCY_NS_MAX),
             full: 0,
             resumed: 0,
+            plain: 0,
             faults: TlsFaultCounts::default(),
             first_fault: None,
             facts: None,
@@ -60,6 +63,7 @@ impl TlsRecord {
         self.handshake.merge(&other.handshake);
         self.full += other.full;
         self.resumed += other.resumed;
+        self.plain += other.plain;
         self.faults.merge(&other.faults);
         if self.first_fault.is_none() {
             self.first_fault.clone_from(&other.first_fault);

@@ -646,7 +646,7 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
     let b = &total.bytes;
     at_most("bytes", AMOUNT_MAX, &[b.head, b.body, b.framing, b.interim, b.stray, b.tls])?;
     if let Some(tls) = &total.tls {
-        at_most("TLS counts", COUNT_MAX, &[tls.full, tls.resumed])?;
+        at_most("TLS counts", COUNT_MAX, &[tls.full, tls.resumed, tls.plain])?;
         let faults: Vec<u64> = tls.faults.iter().map(|(_, count)| count).collect();
         at_most("TLS counts", COUNT_MAX, &faults)?;
     }

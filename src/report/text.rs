@@ -1,6 +1,6 @@
 //! The report for people: wrk's block, then our own sections, the verdict last.
 
-use crate::outcome::Cause;
+use crate::outcome::{Cause, Failure};
 use crate::record::{Phase, PhaseCounts};
 use crate::result::{RunResult, Verdict};
 use crate::units::{format_bytes, format_duration_ns, format_grouped};
@@ -216,8 +216,29 @@ fn notices(result: &RunResult) -> Vec<String> {
         .collect()
 }
 
+/// Servers that are spoken to in plain on a port for TLS say so with a 400 and the end of the
+/// connection, or with its end alone.
+fn may_speak_https(result: &RunResult) -> Option<&'static str> {
+    let (total, whole) = (&result.total, result.total.whole());
+    if total.tls.is_some() || total.notices.tls_on_plain > 0 {
+        return None;
+    }
+    let refused = whole.statuses[400];
+    let closed = whole.failed.count(Failure::Eof) + whole.failed.count(Failure::Reset);
+    if whole.completed > 0 {
+        let is_all = whole.completed == refused && total.connections.established >= refused;
+        return is_all.then_some(
+            "every answer was 400 and ended its connection: if the port speaks HTTPS, try https://",
+        );
+    }
+    (closed > 0 && closed == whole.failed.total()).then_some(
+        "every connection was closed without an answer: if the port speaks HTTPS, try https://",
+    )
+}
+
 fn notes(result: &RunResult, page: &mut Page) {
     let mut lines = notices(result);
+    lines.extend(may_speak_https(result).map(str::to_owned));
     lines.extend(steady::drift_note(result));
     let remarks = result.asked.notes.iter().chain(&result.remarks);
     lines.extend(remarks.map(|remark| escape(remark, NOTE_CHARS_MAX)));

@@ -23,8 +23,12 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
             page.line(&format!("certificate: {subject}"));
         }
     }
+    let plain = match tls.plain {
+        0 => String::new(),
+        plain => format!("; {} connections without TLS", format_grouped(plain)),
+    };
     page.line(&format!(
-        "{} full handshakes, {} resumed",
+        "{} full handshakes, {} resumed{plain}",
         format_grouped(tls.full),
         format_grouped(tls.resumed)
     ));
@@ -68,6 +72,7 @@ pub(super) fn to_schema(tls: &TlsRecord) -> schema::Tls {
         }),
         handshakes_full: tls.full,
         handshakes_resumed: tls.resumed,
+        connections_plain: tls.plain,
         handshake: json::latency(&tls.handshake),
         faults: json::by_cause(&tls.faults),
         first_fault: tls.first_fault.clone(),
@@ -80,6 +85,7 @@ pub(super) fn from_schema(stored: schema::Tls, handshake: Hist) -> Option<TlsRec
         handshake,
         full: stored.handshakes_full,
         resumed: stored.handshakes_resumed,
+        plain: stored.connections_plain,
         first_fault: stored.first_fault,
         facts: stored.agreed.map(|agreed| {
             let schema::Agreed { version, cipher, group, alpn, subject } = agreed;

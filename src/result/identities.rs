@@ -242,7 +242,7 @@ fn i4(record: &WorkerRecord) -> Vec<Equation> {
         equations.push(equal(sum(|address| address.completed), record.whole().completed));
     }
     if let Some(tls) = &record.tls {
-        equations.push(equal(c.established, tls.handshake.len()));
+        equations.push(equal(c.established, tls.handshake.len() + tls.plain));
         equations.push(equal(tls.handshakes(), tls.handshake.len()));
     }
     equations

@@ -69,8 +69,9 @@ impl Session {
         Self::default()
     }
 
-    /// Begins the handshake of a new connection; its first bytes are outgoing.
-    pub fn begin(&mut self, client: &Client) -> Result<(), Fault> {
+    /// Begins the handshake of a new connection to one of the client's servers, counted from 0; its
+    /// first bytes are outgoing.
+    pub fn begin(&mut self, client: &Client, server: u32) -> Result<(), Fault> {
         self.held.clear();
         self.outgoing.clear();
         self.taken_bytes = 0;
@@ -80,7 +81,7 @@ impl Session {
         self.is_over = false;
         self.has_heard = false;
         self.conn = None;
-        let conn = client.connection().map_err(|error| Fault::of(&error))?;
+        let conn = client.connection(server).map_err(|error| Fault::of(&error))?;
         self.conn = Some(conn);
         self.process(&mut [], &mut |_| true).map(|_| ())
     }

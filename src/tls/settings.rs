@@ -13,8 +13,10 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use super::names::{Cipher, Group, Version};
 use super::trust::AnyCertificate;
 
-/// Sessions each worker remembers for resumption; one server is talked to, so few are enough.
+/// Sessions each worker remembers for resumption, at least.
 const SESSIONS_REMEMBERED: usize = 256;
+/// And for each server: rustls keeps this many tickets of one.
+const SESSIONS_PER_SERVER: usize = 8;
 
 /// Whom to believe.
 #[derive(Clone, Debug)]
@@ -107,10 +109,13 @@ fn read_certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Setti
 /// A client certificate with its chain, and its key, each from a PEM file; they may be the same.
 pub fn identity_from_pem(chain: &[u8], key: &[u8]) -> Result<Identity, SettingsError> {
     let chain = read_certificates(chain)?;
+    let holds = |words: &[u8]| key.windows(words.len()).any(|window| window == words);
+    // The older form says so in a header line, which is no base64.
+    if holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(SettingsError::Key("a password protects it".to_owned()));
+    }
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-        pem::Error::NoItemsFound => {
-            SettingsError::Key("no unencrypted BEGIN PRIVATE KEY is in it".to_owned())
-        }
+        pem::Error::NoItemsFound => SettingsError::Key("no BEGIN PRIVATE KEY is in it".to_owned()),
         other => SettingsError::Key(pem_error(&other)),
     })?;
     Ok(Identity { chain, key })
@@ -125,19 +130,19 @@ fn pem_error(error: &pem::Error) -> String {
     }
 }
 
-/// What all workers share: a configuration that was accepted.
+/// What all workers share: a configuration that was accepted, and whom it is for.
 #[derive(Clone, Debug)]
 pub struct Settings {
     config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    /// By server; one without a name is spoken to without TLS.
+    names: Arc<[Option<ServerName<'static>>]>,
     resumes: bool,
 }
 
 impl Settings {
     /// Checks everything that can be checked before a connection.
     pub fn new(options: Options) -> Result<Self, SettingsError> {
-        let name = ServerName::try_from(options.server_name.clone())
-            .map_err(|_| SettingsError::Name(options.server_name))?;
+        let names = Arc::from([Some(server_name(&options.server_name)?)]);
         let mut provider = aws_lc_rs::default_provider();
         if !options.ciphers.is_empty() {
             provider.cipher_suites = options.ciphers.iter().map(|cipher| cipher.0).collect();
@@ -148,17 +153,29 @@ impl Settings {
         let mut config = configuration(provider, options.version, options.trust, options.identity)?;
         config.alpn_protocols = options.alpn.into_iter().map(String::into_bytes).collect();
         config.resumption = Resumption::disabled();
-        Ok(Self { config: Arc::new(config), name, resumes: options.resumes })
+        Ok(Self { config: Arc::new(config), names, resumes: options.resumes })
+    }
+
+    /// The same for several servers: the name of each, or none for one without TLS.
+    pub fn for_servers(self, names: &[Option<&str>]) -> Result<Self, SettingsError> {
+        let names: Result<Vec<_>, _> =
+            names.iter().map(|name| name.map(server_name).transpose()).collect();
+        Ok(Self { names: names?.into(), ..self })
     }
 
     /// The configuration of one worker, with a memory for sessions of its own.
     pub fn client(&self) -> Client {
         let mut config = ClientConfig::clone(&self.config);
         if self.resumes {
-            config.resumption = Resumption::in_memory_sessions(SESSIONS_REMEMBERED);
+            let sessions = SESSIONS_REMEMBERED.max(SESSIONS_PER_SERVER * self.names.len());
+            config.resumption = Resumption::in_memory_sessions(sessions);
         }
-        Client { config: Arc::new(config), name: self.name.clone() }
+        Client { config: Arc::new(config), names: Arc::clone(&self.names) }
     }
+}
+
+fn server_name(typed: &str) -> Result<ServerName<'static>, SettingsError> {
+    ServerName::try_from(typed.to_owned()).map_err(|_| SettingsError::Name(typed.to_owned()))
 }
 
 fn configuration(
@@ -213,7 +230,7 @@ fn store(roots: Vec<Vec<u8>>) -> Result<RootCertStore, SettingsError> {
 #[derive(Clone, Debug)]
 pub struct Client {
     config: Arc<ClientConfig>,
-    name: ServerName<'static>,
+    names: Arc<[Option<ServerName<'static>>]>,
 }
 
 impl Client {
@@ -221,11 +238,22 @@ impl Client {
     /// random numbers: it may take a tenth of a second, and belongs to nobody's handshake.
     pub fn prepare(&self) {
         let mut session = super::Session::new();
+        let server = self.names.iter().position(Option::is_some).unwrap_or(0) as u32;
         // Whatever fails here fails again, and is told, when it is wanted.
-        let _ = session.begin(self);
+        let _ = session.begin(self, server);
     }
 
-    pub(super) fn connection(&self) -> Result<UnbufferedClientConnection, rustls::Error> {
-        UnbufferedClientConnection::new(Arc::clone(&self.config), self.name.clone())
+    /// Whether connections to this server, counted from 0, are encrypted.
+    pub fn encrypts(&self, server: u32) -> bool {
+        self.names.get(server as usize).is_some_and(Option::is_some)
+    }
+
+    pub(super) fn connection(
+        &self,
+        server: u32,
+    ) -> Result<UnbufferedClientConnection, rustls::Error> {
+        let name = self.names.get(server as usize).cloned().flatten();
+        let name = name.ok_or_else(|| rustls::Error::General("a server without TLS".to_owned()))?;
+        UnbufferedClientConnection::new(Arc::clone(&self.config), name)
     }
 }

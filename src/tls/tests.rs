@@ -60,7 +60,7 @@ struct Pair {
 impl Pair {
     fn new(client: &Client, server: Server) -> Self {
         let mut session = Session::new();
-        session.begin(client).unwrap();
+        session.begin(client, 0).unwrap();
         let (got, scratch) = (Vec::new(), vec![0; 64 * 1024]);
         Self { session, server, got, scratch, sent: 0, piece: usize::MAX, cut: usize::MAX }
     }

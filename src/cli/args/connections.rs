@@ -33,7 +33,8 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "HOST:PORT", hide_short_help = true)]
     #[arg(help_heading = "Connections")]
     pub connect_to: Option<String>,
-    /// Use these addresses for a name, `HOST:PORT:ADDR[,ADDR]`; may be repeated
+    /// Use these addresses for a name, `HOST:PORT:ADDR[,ADDR]`, or for all, `*:PORT:ADDR`; may be
+    /// repeated
     #[arg(long, value_name = "HOST:PORT:ADDR", action = ArgAction::Append)]
     #[arg(hide_short_help = true, help_heading = "Connections")]
     pub resolve: Vec<String>,

@@ -140,6 +140,9 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
     let (_folder_6, body) = list("GET http://127.0.0.1:9/ @/no/such/file");
     let (_folder_7, weights) = list("999983 http://127.0.0.1:9/\n999979 http://127.0.0.1:9/");
     let (_folder_8, two) = list("http://127.0.0.1:9/\nhttp://127.0.0.1:8/");
+    let (_folder_10, word) = list("GET http://127.0.0.1:9/\nGET nothing");
+    let (folder_11, bytes) = list("");
+    std::fs::write(folder_11.path().join("urls"), b"GET http://h/\nGET \xff").unwrap();
     let (_folder_9, good) = list("http://127.0.0.1:9/");
     for (line, words) in [
         (&["--urls", &empty][..], &["lists no request"][..]),
@@ -147,10 +150,12 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         (&["--urls", &path], &["urls:1:26: ", "'b' is no header"]),
         (&["--urls", &https], &["urls:2:5: ", "scheme"]),
         (&["--urls", &host], &["urls:1:5: ", "Host is given twice"]),
+        (&["--urls", &word], &["urls:2:5: ", "'nothing' has no scheme"]),
+        (&["--urls", &bytes], &["urls:2:5: ", "not UTF-8"]),
         (&["--urls", &body], &["urls:1:5: ", "/no/such/file"]),
         (&["--urls", &weights], &["1,999,962 requests", "common divisor"]),
         (&["--urls", &two, "-c", "1"], &["-c 1", "2 servers"]),
-        (&["--urls", &two, "--resolve", "a:9:127.0.0.1"], &["--resolve", "one server"]),
+        (&["--urls", &two, "--resolve", "a:9:127.0.0.1"], &["--resolve a:9", "and others"]),
         (&["--urls", &two, "--connect-to", "127.0.0.1:9"], &["--connect-to", "one server"]),
         (&["--urls", &good, URL], &["--urls", "contradict"]),
         (&["--urls", &good, "-X", "PUT"], &["--urls", "-X", "contradict"]),

@@ -15,6 +15,9 @@ pub struct Tls {
     pub handshakes_full: u64,
     /// Handshakes shortened by a session known from before.
     pub handshakes_resumed: u64,
+    /// Connections to servers of the same run that are spoken to without TLS.
+    #[serde(default)]
+    pub connections_plain: u64,
     /// Duration of the successful handshakes, from the connected socket on; derived.
     pub handshake: Latency,
     /// Handshakes that failed and connections that ended by a fault of TLS, by cause, zeros included.

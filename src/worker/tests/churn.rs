@@ -150,7 +150,7 @@ fn proxy(granted: &str, connections: u32, requests: u64) -> Run {
         Step::Write(OK.as_bytes().to_vec()),
     ];
     let mut run = Run::against(Model::scripted(vec![Listener::Script(steps)]));
-    run.prelude = Some(Prelude::Tunnel(Arc::from(CONNECT)));
+    run.prelude = Some(Prelude::Tunnels(Arc::from([Some(Arc::from(CONNECT))])));
     (run.connections, run.requests, run.requests_max) = (connections, Some(requests), 1);
     run
 }
@@ -197,7 +197,7 @@ fn a_tunnel_that_is_refused_is_a_failed_attempt_with_its_status() {
 fn a_proxy_that_hangs_up_or_is_silent_costs_the_attempt_alone() {
     let ends_with = |steps: Vec<Step>| {
         let mut run = Run::against(Model::scripted(vec![Listener::Script(steps)]));
-        run.prelude = Some(Prelude::Tunnel(Arc::from(CONNECT)));
+        run.prelude = Some(Prelude::Tunnels(Arc::from([Some(Arc::from(CONNECT))])));
         // The window goes on for longer than an attempt may take.
         (run.connections, run.duration_ns, run.requests) = (3, Some(3 * SECOND), None);
         let (outcome, _) = run.run();
