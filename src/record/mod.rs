@@ -619,7 +619,7 @@ impl Recorder {
     #[inline]
     pub fn left(&mut self, lag: Lag, asked_gap_ns: u64) {
         debug_assert!(lag.intended_ns <= self.now_ns, "a request left before its time");
-        self.intervals.lag(lag.total_ns);
+        self.intervals.lag(lag.total_ns, lag.late_ns);
         if lag.intended_ns < self.window_start_ns {
             return;
         }

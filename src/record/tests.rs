@@ -242,7 +242,9 @@ fn lag(room_since_ns: u64) -> (u64, u64, u64) {
     recorder.started(1, 10);
     recorder.left(lag_of(&recorder, 1_000, room_since_ns), 0);
     let record = recorder.finish();
-    assert_eq!(reader.pop().unwrap().lag_ns_max, 500);
+    let interval = reader.pop().unwrap();
+    assert_eq!(interval.lag_ns_max, 500);
+    assert_eq!(interval.late_ns_max, record.sending.late.max());
     assert_eq!(record.sending.gap_tenths.iter().sum::<u64>(), 0, "no gap was asked for");
     (record.sending.lag.max(), record.sending.late.max(), record.sending.waited.max())
 }

@@ -65,6 +65,8 @@ pub struct Interval {
     /// Longest time from a request's intended time to its send, of those that left in it, in
     /// nanoseconds.
     pub lag_ns_max: u64,
+    /// The longest part of it during which a connection had room: wring itself was late.
+    pub late_ns_max: u64,
     /// What went through.
     pub flow: Flow,
     /// Latencies of the answers of this interval in nanoseconds; `None` when no spare was there.
@@ -85,6 +87,7 @@ pub struct IntervalWriter {
     inflight_start: u64,
     backlog_start: u64,
     lag_ns_max: u64,
+    late_ns_max: u64,
     next_ns: u64,
 }
 
@@ -114,6 +117,7 @@ pub fn interval_queue(interval_ns: u64) -> (IntervalWriter, IntervalReader) {
         inflight_start: 0,
         backlog_start: 0,
         lag_ns_max: 0,
+        late_ns_max: 0,
         next_ns: u64::MAX,
     };
     (writer, IntervalReader { intervals, spare: spare_in })
@@ -141,10 +145,11 @@ impl IntervalWriter {
         }
     }
 
-    /// One more request left, so long after its intended time.
+    /// One more request left, so long after its intended time, and so much of that was wring's own.
     #[inline]
-    pub(super) fn lag(&mut self, lag_ns: u64) {
+    pub(super) fn lag(&mut self, lag_ns: u64, late_ns: u64) {
         self.lag_ns_max = self.lag_ns_max.max(lag_ns);
+        self.late_ns_max = self.late_ns_max.max(late_ns);
     }
 
     /// Hands the interval over when its time is up.
@@ -179,6 +184,7 @@ impl IntervalWriter {
             backlog_start: self.backlog_start,
             backlog_end: backlog,
             lag_ns_max: std::mem::take(&mut self.lag_ns_max),
+            late_ns_max: std::mem::take(&mut self.late_ns_max),
             flow: std::mem::take(&mut self.flow),
             latency: self.latency.take(),
         };

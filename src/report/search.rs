@@ -1,6 +1,6 @@
 //! What a search found: text, JSON and CSV.
 
-use crate::result::Verdict;
+use crate::result::{Invalid, Verdict};
 use crate::search::{
     Ceiling, Claim, Ended, Finding, Found, FoundPoint, FoundTrial, Latencies, Load, Purpose,
     Standing, Stopped,
@@ -107,7 +107,7 @@ pub fn probe_line(per_s: f64, connections: u32, depth: u32) -> String {
 /// Said when a trial is done.
 pub fn trial_line(index: u64, trial: &FoundTrial, claims: &[Claim], of: Standing) -> String {
     let came = match &trial.spoiled {
-        Some(verdict) => format!("does not count: {}", words::verdict_word(verdict)),
+        Some(verdict) => format!("does not count: {}", spoiled_reason(verdict)),
         None => {
             let shares =
                 trial.shares.iter().zip(claims).filter(|(_, c)| !matches!(c, Claim::Steady));
@@ -119,12 +119,38 @@ pub fn trial_line(index: u64, trial: &FoundTrial, claims: &[Claim], of: Standing
             format!("p99 {}, {}", time(trial.latencies.p99_ns), shares.join(", "))
         }
     };
+    let counted = match trial.used_ns < trial.length_ns && trial.spoiled.is_none() {
+        true => {
+            format!(" ({} count; wring sent late in the rest)", format_duration_ns(trial.used_ns))
+        }
+        false => String::new(),
+    };
     format!(
-        "trial {index}: {} for {}: {came}; {}",
+        "trial {index}: {} for {}{counted}: {came}; {}",
         rate(trial.rate_per_s),
         format_duration_ns(trial.length_ns),
         standing(of)
     )
+}
+
+/// Why a trial does not count.
+fn spoiled_reason(verdict: &Verdict) -> String {
+    let first = match verdict {
+        Verdict::Invalid(reasons) => reasons.first(),
+        _ => None,
+    };
+    match first {
+        Some(Invalid::OwnLag { p99_ns, .. }) => {
+            format!("wring itself sent late nearly all the time, p99 {}", time(Some(*p99_ns)))
+        }
+        Some(Invalid::Gap { gap_ns }) => {
+            format!("wring stood still for {}", time(Some(*gap_ns)))
+        }
+        Some(Invalid::Suspended { suspended_ns }) => {
+            format!("the machine was suspended for {}", time(Some(*suspended_ns)))
+        }
+        _ => words::verdict_word(verdict).to_owned(),
+    }
 }
 
 /// Said when a load is measured.
@@ -302,7 +328,8 @@ fn trials(found: &Found, page: &mut Page) {
         return;
     }
     page.heading("Trials");
-    let head = ["", "at", "rate", "length", "for", "achieved", "p99", "missed", "failed"];
+    let head =
+        ["", "at", "rate", "length", "counted", "for", "achieved", "p99", "missed", "failed"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (index, trial) in found.trials.iter().enumerate() {
         let worst = trial.shares.iter().zip(&found.claims);
@@ -313,6 +340,7 @@ fn trials(found: &Found, page: &mut Page) {
             format_duration_ns(trial.start_ns),
             rate(trial.rate_per_s),
             format_duration_ns(trial.length_ns),
+            format_duration_ns(if trial.spoiled.is_some() { 0 } else { trial.used_ns }),
             purpose(trial.purpose).to_owned(),
             rate(trial.achieved_per_s),
             time(trial.latencies.p99_ns),
@@ -449,6 +477,7 @@ fn schema_trial(trial: &FoundTrial) -> schema::Trial {
         start_ns: trial.start_ns,
         rate_per_s: trial.rate_per_s,
         length_ns: trial.length_ns,
+        counted_ns: if trial.spoiled.is_some() { 0 } else { trial.used_ns },
         purpose: purpose(trial.purpose).to_owned(),
         achieved_per_s: trial.achieved_per_s,
         due: trial.due,
@@ -670,6 +699,7 @@ mod tests {
                 start_ns: 3_000_000_000,
                 rate_per_s: 4_500.0,
                 length_ns: 20_000_000_000,
+                used_ns: 18_000_000_000,
                 purpose: Purpose::Confirm,
                 achieved_per_s: 4_499.9,
                 due: 90_000,

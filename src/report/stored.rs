@@ -247,6 +247,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         workers: report.workers.iter().map(worker).collect(),
         seconds: report.seconds.iter().map(second).collect(),
         over_limits: Vec::new(),
+        late_ns_max: Vec::new(),
         interrupted: report.interrupted.as_deref().map(interrupted).transpose()?,
         target_on_this_machine: report.target_on_this_machine,
         suspended_ns: report.suspended_ns,

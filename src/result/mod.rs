@@ -22,7 +22,7 @@ pub use drift::{WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
 pub use quota::QuotaUse;
 use threshold::Threshold;
-pub use verdict::{Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
+pub use verdict::{BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
 /// What was asked for, as far as reports show it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -250,6 +250,8 @@ pub struct RunResult {
     /// For each entry of the series and each limit that was asked for, how many answers took longer;
     /// `None` where that is not known. Empty unless asked for, and in series too long for it.
     pub over_limits: Vec<Option<Vec<u64>>>,
+    /// For each entry of `over_limits`, the longest that wring itself sent late in it, in nanoseconds.
+    pub late_ns_max: Vec<u64>,
     /// How long the machine was suspended while the run lasted.
     pub suspended_ns: u64,
     /// Why it ended early, if it did.
@@ -406,6 +408,7 @@ impl Default for RunResult {
             open: OpenConnections::default(),
             seconds: Vec::new(),
             over_limits: Vec::new(),
+            late_ns_max: Vec::new(),
             suspended_ns: 0,
             interrupted: None,
             target_on_this_machine: false,

@@ -4,7 +4,7 @@ use super::{IdentityCheck, RunResult};
 use crate::record::Phase;
 
 /// A worker busy for at least this share of the window is the bottleneck.
-const BUSY_SHARE_LIMITED: f64 = 0.90;
+pub const BUSY_SHARE_LIMITED: f64 = 0.90;
 /// A worker that waited for its CPU for this share of the window did not keep its load up.
 const STARVED_SHARE_MAX: f64 = 0.10;
 /// Where it is a quota that makes it wait, this share is enough: it comes all at once.

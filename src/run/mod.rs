@@ -693,7 +693,7 @@ fn assemble(
             sys::local_failure(connections.local_errno)
         ));
     }
-    (result.seconds, result.over_limits) = timeline.into_parts();
+    (result.seconds, result.over_limits, result.late_ns_max) = timeline.into_parts();
     result.target_on_this_machine = is_target_here(plan);
     result.identities =
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);

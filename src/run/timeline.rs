@@ -26,6 +26,7 @@ pub(super) struct Timeline {
     /// Latencies to count the exceedances of, and those of each entry.
     limits_ns: Vec<u64>,
     over_limits: Vec<Option<Vec<u64>>>,
+    late_ns_max: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Timeline {
             scratch: Hist::new(limits::LATENCY_NS_MAX),
             limits_ns: Vec::new(),
             over_limits: Vec::new(),
+            late_ns_max: Vec::new(),
         }
     }
 
@@ -107,14 +109,14 @@ impl Timeline {
         self.seconds.last()
     }
 
-    /// The series, and the exceedances of each entry.
-    pub(super) fn into_parts(self) -> (Vec<Second>, Vec<Option<Vec<u64>>>) {
-        (self.seconds, self.over_limits)
+    /// The series, the exceedances of each entry, and how late wring itself was in it at most.
+    pub(super) fn into_parts(self) -> (Vec<Second>, Vec<Option<Vec<u64>>>, Vec<u64>) {
+        (self.seconds, self.over_limits, self.late_ns_max)
     }
 
     fn take_interval(&mut self) -> Second {
         let mut second = Second { start_ns: u64::MAX, ..Second::default() };
-        let mut end_ns = 0;
+        let (mut end_ns, mut late_ns_max) = (0, 0);
         let mut known = true;
         self.scratch.clear();
         // A worker that stood still, or found the queue full, skips intervals; it joins again where
@@ -132,6 +134,7 @@ impl Timeline {
                 lane.inflight = interval.inflight_end;
                 lane.backlog = interval.backlog_end;
                 second.lag_ns_max = second.lag_ns_max.max(interval.lag_ns_max);
+                late_ns_max = late_ns_max.max(interval.late_ns_max);
                 match interval.latency {
                     Some(latency) => {
                         self.scratch.merge(&latency);
@@ -149,6 +152,7 @@ impl Timeline {
             let count = |&limit_ns: &u64| self.scratch.count_above(limit_ns);
             let over = known.then(|| self.limits_ns.iter().map(count).collect());
             self.over_limits.push(over);
+            self.late_ns_max.push(late_ns_max);
         }
         if known && !self.scratch.is_empty() {
             second.p50_ns = Some(self.scratch.quantile(0.50));
@@ -175,6 +179,7 @@ impl Timeline {
             // Nobody judges by stretches that were put together later.
             self.limits_ns.clear();
             self.over_limits.clear();
+            self.late_ns_max.clear();
             self.intervals_per_entry *= 2;
         }
     }

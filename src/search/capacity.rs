@@ -6,19 +6,24 @@
 
 use std::collections::BTreeMap;
 
-use super::evidence::{Batch, Finding, judge};
+use super::evidence::{Batch, Finding, effort, judge};
 use super::objective::Claim;
 use super::trial::Trial;
 use crate::hist::Hist;
+use crate::result::Verdict;
 use crate::result::threshold::Aim;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
 /// What opening, draining and resting take beside a trial, at a guess.
 const AROUND_NS: u64 = 300 * MS;
-/// Trials at one rate that wring itself may spoil, more than those that count, before the rate is out
-/// of its reach.
-const SPOILED_MAX: u32 = 3;
+/// Trials at one rate in which wring may have had no time to spare, more than those that count, before
+/// the rate is out of its reach.
+const LIMITED_MAX: u32 = 3;
+/// The same of trials that were spoiled otherwise: whatever else the machine did may be over soon.
+const SPOILED_MAX: u32 = 8;
+/// How far off the guess of the time that a question needs may be before it is believed.
+const GUESS_OFF: f64 = 2.0;
 /// The first step away from the probed rate.
 const STEP_FIRST: f64 = 0.04;
 /// How far above the probed rate an upper bound is looked for.
@@ -113,6 +118,8 @@ pub struct Point {
     pub trials: u32,
     /// Trials that wring itself spoiled.
     pub spoiled: u32,
+    /// Those among them in which it had no time to spare.
+    limited: u32,
     /// All its latencies.
     pub latency: Option<Hist>,
     /// CPU time of the server, and the requests it was for.
@@ -148,6 +155,16 @@ impl Point {
             },
             _ => judge(batches, claim.allowed()),
         }
+    }
+
+    /// How many times the evidence at hand it takes, at a guess, until every claim is decided.
+    fn effort(&self, claims: &[Claim]) -> f64 {
+        let latencies = claims.iter().enumerate().filter(|(_, claim)| claim.limit_ns().is_some());
+        let of = |(index, claim): (usize, &Claim)| {
+            let batches = self.claims.get(index).map_or(&[][..], Vec::as_slice);
+            effort(batches, claim.allowed())
+        };
+        latencies.map(of).fold(1.0, f64::max)
     }
 
     /// What the evidence says of all claims together. A single trial, however bad, is not the end of a
@@ -235,12 +252,13 @@ impl Capacity {
         let last_ns = trial.latency.as_ref().map_or(0, Hist::max);
         // Twice the longest wait is what a queue of that length takes to drain, and then some.
         self.rest_ns = (2 * last_ns).clamp(20 * MS, 2 * SECOND);
-        if trial.spoiled.is_some() {
+        if let Some(verdict) = &trial.spoiled {
             point.spoiled += 1;
+            point.limited += u32::from(matches!(verdict, Verdict::GeneratorLimited { .. }));
             return;
         }
         point.trials += 1;
-        point.measured_ns += trial.length_ns;
+        point.measured_ns += trial.used_ns;
         for (so_far, batches) in point.claims.iter_mut().zip(&trial.claims) {
             so_far.extend_from_slice(batches);
         }
@@ -273,6 +291,7 @@ impl Capacity {
     /// How a rate stands.
     pub fn standing(&self, point: &Point) -> Standing {
         match point.finding(&self.config.claims) {
+            _ if point.limited >= LIMITED_MAX + point.trials => Standing::OutOfReach,
             _ if point.spoiled >= SPOILED_MAX + point.trials => Standing::OutOfReach,
             Finding::Held => Standing::Held,
             Finding::Failed => Standing::Failed,
@@ -302,6 +321,10 @@ impl Capacity {
     pub fn estimate_per_s(&self) -> Option<f64> {
         let (low, high) = self.bracket();
         let (low, high) = (low?.rate_per_s, high?.rate_per_s);
+        self.estimate_near(low, high).filter(|&rate| low <= rate && rate <= high)
+    }
+
+    fn estimate_near(&self, low: f64, high: f64) -> Option<f64> {
         let near = |p: &&Point| low * 0.9 <= p.rate_per_s && p.rate_per_s <= high * 1.1;
         let crossings = self.config.claims.iter().enumerate().filter_map(|(index, claim)| {
             let Claim::Share(..) = claim else { return None };
@@ -313,8 +336,7 @@ impl Capacity {
             };
             crossing(&self.points.iter().filter(near).filter_map(of).collect::<Vec<_>>())
         });
-        let first = crossings.min_by(f64::total_cmp)?.exp();
-        (low <= first && first <= high).then_some(first)
+        Some(crossings.min_by(f64::total_cmp)?.exp())
     }
 
     /// The claims.
@@ -333,7 +355,8 @@ impl Capacity {
         let reserve_ns = if with_curve { self.curve_ns() } else { 0 };
         let spare_ns = left_ns.saturating_sub(reserve_ns);
         if let Some((index, purpose)) = self.current {
-            if let Some(length_ns) = self.more(index, purpose, spare_ns) {
+            let goes_on = !self.is_in_vain(&self.points[index], spare_ns);
+            if goes_on && let Some(length_ns) = self.more(index, purpose, spare_ns) {
                 return self.ask(index, length_ns, purpose);
             }
             self.current = None;
@@ -433,8 +456,18 @@ impl Capacity {
         (fits_ns >= self.least_ns()).then(|| length_ns.min(fits_ns))
     }
 
+    /// The rate lies so near to the limit that its question cannot be answered in the time there is:
+    /// rates farther off tell more.
+    fn is_in_vain(&self, point: &Point, left_ns: u64) -> bool {
+        let is_open = self.standing(point) == Standing::Open;
+        let has_ns = point.measured_ns + left_ns / 4;
+        let needs_ns = point.measured_ns as f64 * point.effort(&self.config.claims);
+        is_open && point.trials >= 2 && needs_ns > GUESS_OFF * has_ns as f64
+    }
+
     fn ask(&self, index: usize, length_ns: u64, purpose: Purpose) -> Next {
-        let stretch_ns = (length_ns / 16).clamp(25 * MS, 250 * MS);
+        // Short enough that little is lost where one of them is left out.
+        let stretch_ns = (length_ns / 16).clamp(25 * MS, 100 * MS);
         // A whole number of stretches, so that the window begins with one.
         let lead_in_ns = (length_ns / 8).clamp(100 * MS, 2 * SECOND).div_ceil(stretch_ns);
         Next::Trial(Ask {
@@ -477,7 +510,7 @@ impl Capacity {
                 return Ok((rate(end), Purpose::Confirm));
             }
         }
-        Ok((self.choose_within(rate(low), rate(high)), Purpose::Narrow))
+        Ok((self.choose_within(rate(low), rate(high), spare_ns), Purpose::Narrow))
     }
 
     fn is_cut_off(&self, index: usize) -> bool {
@@ -540,20 +573,40 @@ impl Capacity {
         })
     }
 
-    /// Between the ends, and between them and what was left open: the middle of the wider gap; where
-    /// the gaps are narrow, the open rate with the least evidence.
-    fn choose_within(&self, low: f64, high: f64) -> f64 {
+    /// Between the ends. Half of the way from an end to where the limit seems to lie, on the side that
+    /// is farther away: the nearer to the limit, the longer a question stays open, by the square.
+    /// Rates that were left open bound the way; where it has become short, the one with the least
+    /// evidence gets more.
+    fn choose_within(&self, low: f64, high: f64, spare_ns: u64) -> f64 {
         let inside = |point: &&Point| low < point.rate_per_s && point.rate_per_s < high;
         let open: Vec<&Point> = self.points.iter().filter(inside).collect();
-        let first = open.iter().map(|p| p.rate_per_s).fold(f64::INFINITY, f64::min);
-        let last = open.iter().map(|p| p.rate_per_s).fold(0.0, f64::max);
-        if open.is_empty() {
-            return rounded((low * high).sqrt());
-        }
-        // What was left open while the bracket was wide gets its time before what lies beyond it.
-        let hasty = open.iter().filter(|point| point.measured_ns < 2 * self.required_ns());
+        let estimate = self.estimate_near(low, high).filter(|&rate| low < rate && rate < high);
+        let hasty = open.iter().filter(|point| {
+            point.measured_ns < 2 * self.required_ns() && !self.is_in_vain(point, spare_ns)
+        });
         if let Some(point) = hasty.min_by_key(|point| point.measured_ns) {
             return point.rate_per_s;
+        }
+        let is_wide = high / low - 1.0 > 2.0 * self.config.width;
+        let Some(middle) = estimate.filter(|_| is_wide) else {
+            return self.choose_around(&open, low, high);
+        };
+        let first = open.iter().map(|p| p.rate_per_s).fold(middle, f64::min);
+        let last = open.iter().map(|p| p.rate_per_s).fold(middle, f64::max);
+        let (below, above) = (first / low, high / last);
+        if below.max(above) - 1.0 < self.config.width {
+            return self.choose_around(&open, low, high);
+        }
+        rounded(if below >= above { (low * first).sqrt() } else { (last * high).sqrt() })
+    }
+
+    /// The middle of the wider gap between the ends and what was left open between them; where the
+    /// gaps are narrow, the open rate with the least evidence.
+    fn choose_around(&self, open: &[&Point], low: f64, high: f64) -> f64 {
+        let first = open.iter().map(|p| p.rate_per_s).fold(high, f64::min);
+        let last = open.iter().map(|p| p.rate_per_s).fold(low, f64::max);
+        if open.is_empty() {
+            return rounded((low * high).sqrt());
         }
         let (below, above) = (first / low, high / last);
         if below.max(above) - 1.0 < self.config.width / 2.0 {
@@ -614,6 +667,7 @@ impl Capacity {
             measured_ns: 0,
             trials: 0,
             spoiled: 0,
+            limited: 0,
             latency: None,
             server: (0, 0),
             claims: vec![Vec::new(); self.config.claims.len()],

@@ -32,7 +32,7 @@ pub enum Finding {
 }
 
 /// Stretches that the batches are put together to.
-const STRETCHES: usize = 8;
+const STRETCHES: usize = 12;
 /// Fewer say nothing about their spread.
 const STRETCHES_MIN: usize = 4;
 /// One-sided 2.5 % of the normal distribution.
@@ -41,22 +41,9 @@ const Z: f64 = 1.96;
 /// Judges batches in order of time against the `allowed` share, `0.0 < allowed < 1.0`; with the share
 /// found.
 pub fn judge(batches: &[Batch], allowed: f64) -> (f64, Finding) {
-    let sum = |pick: fn(&Batch) -> f64| batches.iter().map(pick).sum::<f64>();
-    let (bad, total) = (sum(|b| b.bad), sum(|b| b.total));
-    if total <= 0.0 {
-        return (0.0, Finding::Open);
-    }
-    let share = bad / total;
-    let near = sum(|b| b.near.max(0.0));
-    let Some((bad_ss, near_ss)) = squares(batches, share, near / total) else {
-        return (share, Finding::Open);
+    let Some((share, margin)) = measure(batches, allowed) else {
+        return (share_of(batches), Finding::Open);
     };
-    let freedom = (batches.len().min(STRETCHES) - 1) as f64;
-    let spread = student(freedom) * bad_ss.sqrt() / total;
-    let dispersion = if near > 0.0 { (near_ss / near).max(1.0) } else { 1.0 };
-    // Even independent events vary by so much; it also covers stretches that happen to be alike.
-    let least = (allowed * (1.0 - allowed) * dispersion / total).sqrt() * Z;
-    let margin = spread.max(least);
     let finding = if share + margin < allowed {
         Finding::Held
     } else if share - margin > allowed {
@@ -65,6 +52,37 @@ pub fn judge(batches: &[Batch], allowed: f64) -> (f64, Finding) {
         Finding::Open
     };
     (share, finding)
+}
+
+/// How many times as much evidence it takes, at a guess, until `judge` decides: margins shrink with
+/// the root of the time. 1 where nothing can be said yet.
+pub(super) fn effort(batches: &[Batch], allowed: f64) -> f64 {
+    let Some((share, margin)) = measure(batches, allowed) else { return 1.0 };
+    (margin / (share - allowed).abs().max(f64::MIN_POSITIVE)).powi(2)
+}
+
+fn share_of(batches: &[Batch]) -> f64 {
+    let total: f64 = batches.iter().map(|batch| batch.total).sum();
+    let bad: f64 = batches.iter().map(|batch| batch.bad).sum();
+    if total > 0.0 { bad / total } else { 0.0 }
+}
+
+/// The share that missed, and how far off it may be; `None` of too few batches.
+fn measure(batches: &[Batch], allowed: f64) -> Option<(f64, f64)> {
+    let sum = |pick: fn(&Batch) -> f64| batches.iter().map(pick).sum::<f64>();
+    let (bad, total) = (sum(|b| b.bad), sum(|b| b.total));
+    if total <= 0.0 {
+        return None;
+    }
+    let share = bad / total;
+    let near = sum(|b| b.near.max(0.0));
+    let (bad_ss, near_ss) = squares(batches, share, near / total)?;
+    let freedom = (batches.len().min(STRETCHES) - 1) as f64;
+    let spread = student(freedom) * bad_ss.sqrt() / total;
+    let dispersion = if near > 0.0 { (near_ss / near).max(1.0) } else { 1.0 };
+    // Even independent events vary by so much; it also covers stretches that happen to be alike.
+    let least = (allowed * (1.0 - allowed) * dispersion / total).sqrt() * Z;
+    Some((share, spread.max(least)))
 }
 
 /// Estimated variances of the numbers that missed and that came near, from the stretches; `None` of
@@ -121,6 +139,18 @@ mod tests {
         assert_eq!(judge(&batches(&[0.0; 8], 25.0), 0.01).1, Finding::Open);
         assert_eq!(judge(&batches(&[0.0; 8], 250.0), 0.01).1, Finding::Held);
         assert_eq!(judge(&batches(&[25.0; 8], 250.0), 0.01), (0.1, Finding::Failed));
+    }
+
+    #[test]
+    fn the_effort_is_a_guess_at_how_much_more_it_takes() {
+        // So much of a share near the limit decides nothing; four times as much nearly does.
+        let some = batches(&[10.0, 10.0, 30.0, 30.0].repeat(6), 1000.0);
+        let once = effort(&some, 0.022);
+        assert!(once > 1.0 && judge(&some, 0.022).1 == Finding::Open, "{once}");
+        let twice_as_far = effort(&some, 0.024);
+        assert!((once / twice_as_far - 4.0).abs() < 0.5, "{once} {twice_as_far}");
+        assert!(effort(&some, 0.5) < 1.0);
+        assert_eq!(effort(&[], 0.01), 1.0);
     }
 
     #[test]

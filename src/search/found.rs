@@ -48,6 +48,8 @@ pub struct FoundTrial {
     pub rate_per_s: f64,
     /// Length of its window, in nanoseconds.
     pub length_ns: u64,
+    /// Time of it that its latencies are judged by, in nanoseconds; less where wring itself was late.
+    pub used_ns: u64,
     /// What it was for.
     pub purpose: Purpose,
     /// Requests completed per second of the window.
@@ -78,6 +80,7 @@ impl FoundTrial {
             start_ns,
             rate_per_s: ask.rate_per_s,
             length_ns: trial.length_ns,
+            used_ns: trial.used_ns,
             purpose: ask.purpose,
             achieved_per_s: trial.achieved_per_s,
             due: trial.due,

@@ -96,6 +96,7 @@ fn trial(ask: &Ask, claims: &[Claim], service_ns: u64) -> Trial {
     Trial {
         rate_per_s: ask.rate_per_s,
         length_ns: ask.length_ns,
+        used_ns: ask.length_ns,
         claims: batches,
         achieved_per_s: ask.rate_per_s,
         due: before[limits.len()] as u64,

@@ -16,6 +16,11 @@
 //! both ends of the bracket must be backed by trials as long as the last ones. Rates are widened
 //! from failed ones downwards by doubling steps, and a trial that the generator spoiled is repeated,
 //! not counted.
+//!
+//! Near the limit of a queue what is late comes in bursts, and a question takes the longer the nearer
+//! its rate lies to the limit: rates are chosen half of the way to where the limit seems to be, and one
+//! that cannot be decided in the time left is given up early. Stretches in which the generator itself
+//! sent late are left out of a trial; the rest of it counts.
 
 mod capacity;
 mod ceiling;

@@ -3,7 +3,7 @@
 use super::capacity::Ask;
 use super::evidence::Batch;
 use super::objective::Claim;
-use super::trial::Trial;
+use super::trial::{Trial, undisturbed};
 use crate::rng::Rng;
 
 const SECOND: u64 = 1_000_000_000;
@@ -22,6 +22,9 @@ pub(super) struct Server {
     pub(super) poisson: bool,
     /// Every so often, it does nothing for so long.
     pub(super) pause: Option<(u64, u64)>,
+    /// Every so often on average, the generator stands still for so long, and what became due meanwhile
+    /// leaves at once.
+    pub(super) stall: Option<(u64, u64)>,
     pub(super) rng: Rng,
     pub(super) now_ns: u64,
 }
@@ -53,6 +56,23 @@ impl Server {
         }
     }
 
+    /// When a request that is due at `arrival_ns` leaves; `stall_ns` is when the latest standstill of
+    /// the generator began, or the next will.
+    fn sent_ns(&mut self, arrival_ns: u64, stall_ns: &mut u64) -> u64 {
+        let Some((every_ns, length_ns)) = self.stall else { return arrival_ns };
+        while *stall_ns + length_ns <= arrival_ns {
+            *stall_ns += length_ns + self.rng.exponential(every_ns);
+        }
+        if arrival_ns < *stall_ns { arrival_ns } else { *stall_ns + length_ns }
+    }
+
+    fn work_ns(&mut self) -> u64 {
+        match self.service {
+            Service::Constant(ns) => ns,
+            Service::Exponential(mean_ns) => self.rng.exponential(mean_ns),
+        }
+    }
+
     /// Carries a trial out. The queue is empty when it begins.
     pub(super) fn trial(&mut self, ask: &Ask, claims: &[Claim]) -> Trial {
         let begin_ns = self.now_ns + ask.rest_ns;
@@ -65,6 +85,8 @@ impl Server {
         let (mut due, mut done) = (vec![0.0; stretches], vec![0.0; stretches]);
         let (mut free_ns, mut count) = (begin_ns, 0_u64);
         let mut poisson_ns = begin_ns;
+        let mut late_ns_max = vec![0; stretches];
+        let mut stall_ns = begin_ns;
         loop {
             count += 1;
             let arrival_ns = if self.poisson {
@@ -76,11 +98,9 @@ impl Server {
             if arrival_ns >= end_ns {
                 break;
             }
-            let work_ns = match self.service {
-                Service::Constant(ns) => ns,
-                Service::Exponential(mean_ns) => self.rng.exponential(mean_ns),
-            };
-            free_ns = self.done_ns(arrival_ns.max(free_ns), work_ns);
+            let work_ns = self.work_ns();
+            let sent_ns = self.sent_ns(arrival_ns, &mut stall_ns);
+            free_ns = self.done_ns(sent_ns.max(free_ns), work_ns);
             if free_ns >= start_ns && free_ns < end_ns {
                 done[((free_ns - start_ns) / ask.stretch_ns) as usize] += 1.0;
             }
@@ -89,6 +109,7 @@ impl Server {
             }
             let stretch = ((arrival_ns - start_ns) / ask.stretch_ns) as usize;
             due[stretch] += 1.0;
+            late_ns_max[stretch] = late_ns_max[stretch].max(sent_ns - arrival_ns);
             for (over, &limit_ns) in over.iter_mut().zip(&limits) {
                 let is_over = free_ns - arrival_ns > limit_ns;
                 over[stretch].bad += f64::from(u8::from(is_over));
@@ -100,11 +121,8 @@ impl Server {
         // Until everything is answered.
         self.now_ns = end_ns.max(free_ns);
 
-        let growth: Vec<Batch> = due
-            .iter()
-            .zip(&done)
-            .map(|(&total, &done)| Batch { bad: total - done, near: 0.0, total })
-            .collect();
+        let used_ns = ask.stretch_ns * keep_undisturbed(&mut over, &late_ns_max, &limits);
+        let growth = growth(&due, &done);
         let mut over = over.into_iter();
         let of = |claim: &Claim| match claim {
             Claim::Steady => growth.clone(),
@@ -114,6 +132,7 @@ impl Server {
         Trial {
             rate_per_s: ask.rate_per_s,
             length_ns: ask.length_ns,
+            used_ns: used_ns.min(ask.length_ns),
             claims: claims.iter().map(of).collect(),
             achieved_per_s: done.iter().sum::<f64>() * SECOND as f64 / ask.length_ns as f64,
             due: due.iter().sum::<f64>() as u64,
@@ -124,4 +143,20 @@ impl Server {
             spoiled: None,
         }
     }
+}
+
+/// Leaves the stretches out in which the generator was late; answers with how many there are left.
+fn keep_undisturbed(over: &mut [Vec<Batch>], late_ns_max: &[u64], limits: &[u64]) -> u64 {
+    let keeps = undisturbed(late_ns_max, limits.iter().min().copied());
+    for over in over {
+        let mut keeps = keeps.iter();
+        over.retain(|_| keeps.next() == Some(&true));
+    }
+    keeps.iter().filter(|keeps| **keeps).count() as u64
+}
+
+/// By how much what waits grew in each stretch.
+fn growth(due: &[f64], done: &[f64]) -> Vec<Batch> {
+    let of = |(&total, &done): (&f64, &f64)| Batch { bad: total - done, near: 0.0, total };
+    due.iter().zip(done).map(of).collect()
 }

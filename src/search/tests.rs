@@ -38,7 +38,14 @@ fn search(config: Config, server: &mut Server) -> (Capacity, Ended, u64) {
 }
 
 fn server(service: Service, poisson: bool, seed: u64) -> Server {
-    Server { service, poisson, pause: None, rng: Rng::new(seed), now_ns: seed * 777 * MS }
+    Server {
+        service,
+        poisson,
+        pause: None,
+        stall: None,
+        rng: Rng::new(seed),
+        now_ns: seed * 777 * MS,
+    }
 }
 
 /// How many of `seeds` searches have the truth in their bracket, and the brackets' median width.
@@ -116,6 +123,29 @@ fn the_bracket_holds_the_truth_of_m_d_1() {
     let of = |seed| server(Service::Constant(MS / 5), true, seed);
     let (inside, width) = contained(truth, &config, 40, of);
     check(inside, 40, width, 0.1);
+}
+
+#[test]
+fn a_generator_that_stands_still_now_and_then_leaves_those_stretches_out() {
+    // For 6 ms, longer than the limit, about 1 % of the time: judged with them, no rate near the
+    // truth would hold.
+    let truth = 5_000.0 * load_of(25.0);
+    let config = config(&["p99<5ms"], 170);
+    let of = |seed| Server {
+        stall: Some((600 * MS, 6 * MS)),
+        ..server(Service::Constant(MS / 5), true, seed)
+    };
+    let (inside, width) = contained(truth, &config, 20, of);
+    check(inside, 20, width, 0.1);
+}
+
+#[test]
+fn a_stretch_in_which_wring_was_late_is_left_out_with_the_one_after_it() {
+    use super::trial::undisturbed;
+    let late_ns = [0, MS, 2 * MS, 0, 0, 3 * MS];
+    assert_eq!(undisturbed(&late_ns, Some(5 * MS)), [true, true, false, false, true, false]);
+    assert_eq!(undisturbed(&late_ns, Some(50 * MS)), [true; 6]);
+    assert_eq!(undisturbed(&late_ns, None), [true; 6]);
 }
 
 #[test]
@@ -268,6 +298,7 @@ fn a_run_is_read_as_evidence_by_interval() {
     let mut result = RunResult {
         seconds: vec![second(0, 9, 0), second(1, 8, 0), second(2, 7, 2)],
         over_limits: vec![Some(vec![5, 6]), Some(vec![1, 2]), None],
+        late_ns_max: vec![0; 3],
         window_ns: 200 * MS,
         ..RunResult::default()
     };
@@ -284,8 +315,19 @@ fn a_run_is_read_as_evidence_by_interval() {
     assert_eq!(trial.claims[2], []);
     let growth: Vec<f64> = trial.claims[3].iter().map(|batch| batch.bad).collect();
     assert_eq!(growth, [1.0, 4.0]);
+    assert_eq!(trial.used_ns, 200 * MS);
     // No identity was checked, but the histograms are empty: nothing to say about wring.
     assert_eq!(trial.spoiled, None);
+    // Late by 2 ms of 5 in the window's first interval: that and the next say nothing, so that nothing
+    // is left, and the failures still count.
+    result.late_ns_max[1] = 2 * MS;
+    let trial = Trial::of_run(&result, &claims, 100.0);
+    assert_eq!((trial.used_ns, trial.claims[0].len(), trial.claims[1].len()), (0, 0, 2));
+    assert!(matches!(trial.spoiled, Some(Verdict::Invalid(_))), "{:?}", trial.spoiled);
+    // In the lead-in's last it costs the first interval of the window.
+    result.late_ns_max = vec![2 * MS, 0, 0];
+    let trial = Trial::of_run(&result, &claims, 100.0);
+    assert_eq!((trial.used_ns, trial.spoiled), (100 * MS, None));
 }
 
 #[test]

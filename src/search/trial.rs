@@ -5,12 +5,18 @@ use super::objective::Claim;
 use crate::hist::Hist;
 use crate::record::Phase;
 use crate::result::threshold::{Aim, Measured};
-use crate::result::{Invalid, RunResult, Second, ServerCost, Verdict};
+use crate::result::{
+    BUSY_SHARE_LIMITED, Invalid, RunResult, Second, ServerCost, Verdict, own_lag_limit_ns,
+    own_lag_ns,
+};
 
 /// Samples that must lie above a quantile before it is known.
 const SAMPLES_ABOVE: f64 = 10.0;
-/// wring's own lag at its 99th percentile may reach this share of the tightest limit.
-const OWN_LAG_SHARE: f64 = 0.1;
+/// Where wring sends later than this share of the tightest limit, the stretch is left out: what it
+/// adds to a queue is worked off within few waits of that length, in this stretch and the next.
+const LATE_SHARE: f64 = 0.25;
+/// A trial of which less is left says nothing.
+const USED_SHARE_MIN: f64 = 0.125;
 
 /// Latencies from the intended times, in nanoseconds; `None` where too few samples lie above.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,6 +55,9 @@ pub struct Trial {
     pub rate_per_s: f64,
     /// Length of its window, in nanoseconds.
     pub length_ns: u64,
+    /// Time that its latencies are judged by, in nanoseconds: the window without the stretches in which
+    /// wring itself sent late.
+    pub used_ns: u64,
     /// For each claim of the objective, what each stretch of it had, in order of time.
     pub claims: Vec<Vec<Batch>>,
     /// Requests completed per second of the window.
@@ -79,12 +88,14 @@ impl Trial {
     pub fn of_run(result: &RunResult, claims: &[Claim], rate_per_s: f64) -> Self {
         let mut limit = 0;
         let judged = claims;
+        let tightest_ns = claims.iter().filter_map(Claim::limit_ns).min();
+        let keeps = undisturbed(&result.late_ns_max, tightest_ns);
         let claims = judged
             .iter()
             .map(|claim| match claim {
                 Claim::Share(_, Aim::Slower { .. }) => {
                     limit += 2;
-                    slower(result, limit - 2)
+                    slower(result, limit - 2, &keeps)
                 }
                 Claim::Share(_, Aim::Failed { .. }) => failed(result),
                 Claim::Whole(threshold) => {
@@ -98,9 +109,12 @@ impl Trial {
             .collect();
         let window = result.total.phase(Phase::Window);
         let failed = result.total.window_started_failed;
+        let used_ns = used_ns(result, &keeps);
+        let too_little = (used_ns as f64) < USED_SHARE_MIN * result.window_ns as f64;
         Self {
             rate_per_s,
             length_ns: result.window_ns,
+            used_ns,
             claims,
             achieved_per_s: result.requests_per_s(),
             due: window.due,
@@ -108,7 +122,7 @@ impl Trial {
             unanswered: result.unanswered() - failed,
             latency: Some(result.total.latency.clone()),
             server: result.server.clone(),
-            spoiled: spoiled(&result.verdict, judged),
+            spoiled: spoiled(result, judged, too_little),
         }
     }
 
@@ -118,30 +132,60 @@ impl Trial {
     }
 }
 
-/// The verdict, if it says that wring itself could not do it. Sending late spoils nothing where that
-/// is far below every latency that is judged.
-fn spoiled(verdict: &Verdict, claims: &[Claim]) -> Option<Verdict> {
-    let tightest_ns = claims.iter().filter_map(Claim::limit_ns).min();
+/// Which stretches say something of the target, given how late wring itself sent in each at most:
+/// neither one in which it was late by what matters to the tightest limit nor the one after it, in
+/// which the target works off what came at once. All of them where no latency is judged.
+pub(super) fn undisturbed(late_ns_max: &[u64], tightest_ns: Option<u64>) -> Vec<bool> {
+    let Some(tightest_ns) = tightest_ns else { return vec![true; late_ns_max.len()] };
+    let accepted_ns = (tightest_ns as f64 * LATE_SHARE) as u64;
+    let is_late = |index: usize| late_ns_max[index] > accepted_ns;
+    (0..late_ns_max.len()).map(|at| !is_late(at) && (at == 0 || !is_late(at - 1))).collect()
+}
+
+/// Length of the window's stretches that are kept, in nanoseconds.
+fn used_ns(result: &RunResult, keeps: &[bool]) -> u64 {
+    let end_ns = result.asked.warmup_ns + result.window_ns;
+    let left_out = |index: &usize| keeps.get(*index) == Some(&false);
+    let lost = measured(result)
+        .filter(|(index, second)| left_out(index) && second.start_ns < end_ns)
+        .map(|(_, second)| second.length_ns.min(end_ns - second.start_ns));
+    result.window_ns.saturating_sub(lost.sum())
+}
+
+/// The verdict, if it says that wring itself could not do it. Where latencies are judged, stretches
+/// in which it sent late or stood still are left out, and the rest counts unless it is `too_little`.
+fn spoiled(result: &RunResult, claims: &[Claim], too_little: bool) -> Option<Verdict> {
+    let leaves_out = claims.iter().any(|claim| claim.limit_ns().is_some());
     let matters = |reason: &&Invalid| match reason {
-        Invalid::OwnLag { p99_ns, .. } => {
-            tightest_ns.is_none_or(|ns| *p99_ns as f64 > ns as f64 * OWN_LAG_SHARE)
-        }
+        Invalid::OwnLag { .. } | Invalid::Gap { .. } => too_little || !leaves_out,
+        // Without time on the CPU it sends late, if that matters at this rate.
+        Invalid::Starved { .. } => too_little || !leaves_out,
         _ => true,
     };
-    match verdict {
-        Verdict::GeneratorLimited { .. } => Some(verdict.clone()),
+    let late = || {
+        let limit_ns = own_lag_limit_ns(result);
+        Invalid::OwnLag { p99_ns: own_lag_ns(result).unwrap_or(0), limit_ns }
+    };
+    let busy_share = result.busy_share_max() - result.starved_share_max();
+    match &result.verdict {
+        // Late because it had no time to spare: resting will not help.
+        _ if too_little && busy_share >= BUSY_SHARE_LIMITED => {
+            Some(Verdict::GeneratorLimited { busy_share })
+        }
+        Verdict::GeneratorLimited { .. } => Some(result.verdict.clone()),
         Verdict::Invalid(reasons) => {
             let reasons: Vec<Invalid> = reasons.iter().filter(matters).cloned().collect();
             (!reasons.is_empty()).then_some(Verdict::Invalid(reasons))
         }
-        _ => None,
+        _ => too_little.then(|| Verdict::Invalid(vec![late()])),
     }
 }
 
 /// Requests that ended by stretch, and those among them that took longer than the limit. Failed ones
 /// did, as did those that never ended: they come last.
-fn slower(result: &RunResult, limit: usize) -> Vec<Batch> {
-    let measured = measured(result).filter_map(|(index, second)| {
+fn slower(result: &RunResult, limit: usize, keeps: &[bool]) -> Vec<Batch> {
+    let kept = measured(result).filter(|(index, _)| keeps.get(*index) != Some(&false));
+    let batches = kept.filter_map(|(index, second)| {
         // Nobody knows the latencies of a stretch whose histogram was missing.
         let over = result.over_limits.get(index)?.as_ref()?.get(limit..limit + 2)?;
         let failed = second.flow.failed;
@@ -152,7 +196,7 @@ fn slower(result: &RunResult, limit: usize) -> Vec<Batch> {
             total: total as f64,
         })
     });
-    with_unanswered(measured.collect(), result)
+    with_unanswered(batches.collect(), result)
 }
 
 fn failed(result: &RunResult) -> Vec<Batch> {

@@ -83,6 +83,8 @@ pub struct Trial {
     pub rate_per_s: f64,
     /// Length of its window.
     pub length_ns: u64,
+    /// How much of it counts: less where wring itself sent late, 0 where it spoiled the trial.
+    pub counted_ns: u64,
     /// `bracket`, `narrow`, `confirm` or `curve`.
     pub purpose: String,
     /// Requests completed per second of the window.
