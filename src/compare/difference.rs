@@ -143,16 +143,27 @@ pub fn judge(metric: Metric, (low, high): (f64, f64), margin: f64) -> Word {
     }
 }
 
+/// With fewer processes, or runs of a side, than this no side is called faster or slower: servers
+/// that come up at one of two speeds by chance are all fast on one side and all slow on the other in
+/// more than one comparison of a hundred.
+const STARTS_LEAST: usize = 4;
+
+/// Whether so many units are too few for another word than same.
+pub(super) fn is_too_few(layout: Layout, units: usize) -> bool {
+    matches!(layout, Layout::Processes | Layout::Runs) && units < STARTS_LEAST
+}
+
 /// How many units (pairs, processes, runs of a side) more it would take to decide, were the
 /// difference what it seems to be: until the interval at `alpha` no longer reaches zero or, where
 /// that is sooner, lies within the margin. `None` where nothing is known.
-pub fn units_more(difference: &Difference, alpha: f64, margin: f64) -> Option<u64> {
+pub fn units_more(difference: &Difference, alpha: f64, margin: f64, layout: Layout) -> Option<u64> {
     let estimate = difference.estimate?;
     // Near 1 the logarithm of a ratio is its distance from 1.
     let off = estimate.value.abs();
     let gap = off.max(margin - off);
     let critical = student_critical(alpha / 2.0, estimate.degrees.max(8.0));
     let needed = units_needed(estimate.deviation(), gap, critical);
-    let more = needed.saturating_sub(estimate.units as u64).max(1);
+    let least = if is_too_few(layout, estimate.units) { STARTS_LEAST as u64 } else { 0 };
+    let more = needed.max(least).saturating_sub(estimate.units as u64).max(1);
     (gap > 0.0 && more < 1 << 40).then_some(more)
 }

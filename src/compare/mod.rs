@@ -26,7 +26,7 @@ pub use order::{Order, is_steady};
 pub use race::{Look, Race, Rules};
 
 /// The chance that two equal sides are called faster or slower, over all looks together.
-pub const FALSE_ALARM: f64 = 0.005;
+pub const FALSE_ALARM: f64 = 0.003;
 /// The error probability of the intervals that are shown, and of a verdict that is given at one look.
 pub const SHOWN: f64 = 0.05;
 
@@ -50,7 +50,7 @@ pub struct Against {
     pub word: Word,
     /// The error probability that the word was given at.
     pub alpha: f64,
-    /// The interval says faster or slower, but that comes from few of the pairs.
+    /// The interval says faster or slower, but that comes from few of the pairs, or from few starts.
     pub is_by_few: bool,
     /// How many units more it would take, where undecided and where that can be told.
     pub more: Option<u64>,
@@ -99,12 +99,16 @@ pub fn against(reference: &[Block], other: &[Block], terms: &Terms, rng: &mut Rn
         .collect();
     let decisive = differences.iter().find(|difference| difference.metric == metric);
     let interval = decisive.and_then(|difference| difference.interval_at(alpha));
-    let word = interval.map_or(Word::Undecided, |interval| judge(metric, interval, margin));
+    let found = interval.map_or(Word::Undecided, |interval| judge(metric, interval, margin));
+    let units = decisive.and_then(|found| found.estimate).map_or(0, |estimate| estimate.units);
+    let is_by_few =
+        matches!(found, Word::Faster | Word::Slower) && difference::is_too_few(layout, units);
+    let word = if is_by_few { Word::Undecided } else { found };
     let more = match word {
-        Word::Undecided => decisive.and_then(|found| units_more(found, alpha, margin)),
+        Word::Undecided => decisive.and_then(|found| units_more(found, alpha, margin, layout)),
         _ => None,
     };
-    Against { differences, word, alpha, is_by_few: false, more }
+    Against { differences, word, alpha, is_by_few, more }
 }
 
 #[cfg(test)]

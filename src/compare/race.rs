@@ -1,21 +1,24 @@
 //! When the data is looked at, and what a look must find.
 
+use super::difference::is_too_few;
 use super::{FALSE_ALARM, Layout, Metric, SHOWN, Word, judge};
 use crate::rng::Rng;
 use crate::stats::{self, Boundary, Estimate, Units, normal_tail, obrien_fleming, signed_rank};
 
 /// Looks that are planned.
 const LOOKS: u64 = 10;
-/// Fewest pairs and fewest processes that are looked at.
+/// Fewest pairs and fewest processes that are looked at while more are planned. Builds that come up at
+/// one of two speeds by chance, tight around each, look like different builds when three or four
+/// starts happen to agree: no interval over so few can know better.
 const PAIRS_MIN: u64 = 8;
-const PROCESSES_MIN: u64 = 3;
+const PROCESSES_MIN: u64 = 5;
 /// This share of the budget is spent evenly, so that what is plain to see is said early; the rest as
 /// O'Brien and Fleming would.
 const EVEN_SHARE: f64 = 0.1;
 
-/// The ranks of the pairs must agree at this level, or at the look's where that is higher: on few
-/// pairs, some of which were disturbed, an interval alone errs more often than it says.
-const RANKS_LEVEL: f64 = 0.001;
+/// The ranks of the pairs must agree at this level: on few pairs, some of which were disturbed, an
+/// interval alone errs more often than it says. Eight pairs that all agree reach it, fewer cannot.
+const RANKS_LEVEL: f64 = 0.01;
 
 /// What a comparison that stops by itself is held to.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +44,7 @@ pub struct Look {
     pub alpha: f64,
     /// The difference, on the metric's scale.
     pub estimate: Estimate,
-    /// The interval says faster or slower, but that comes from few of the pairs.
+    /// The interval says faster or slower, but that comes from few of the pairs, or from few starts.
     pub is_by_few: bool,
 }
 
@@ -123,8 +126,9 @@ impl Race {
         let interval = (metric.outward(low), metric.outward(high));
         let found = judge(metric, interval, self.rules.margin);
         let is_by_few = match (units, found) {
-            (Units::Single(pairs), Word::Faster | Word::Slower) => {
-                signed_rank(pairs) > RANKS_LEVEL.max(alpha)
+            (Units::Single(pairs), Word::Faster | Word::Slower) => signed_rank(pairs) > RANKS_LEVEL,
+            (Units::Nested(groups), Word::Faster | Word::Slower) => {
+                is_too_few(self.rules.layout, groups.len())
             }
             _ => false,
         };

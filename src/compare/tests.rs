@@ -14,9 +14,10 @@ fn normal(rng: &mut Rng) -> f64 {
     (-2.0 * radius.ln()).sqrt() * (2.0 * std::f64::consts::PI * angle).cos()
 }
 
-/// Comparisons and resamples: the first pair where `WRING_PROOFS` asks for the whole proof.
+/// Comparisons and resamples: the first where `WRING_PROOFS` asks for the whole proof. Every seed is
+/// fixed, so a run that passed once passes always.
 fn effort(full: u32, quick: u32) -> (u32, u32) {
-    if std::env::var_os("WRING_PROOFS").is_some() { (full, RESAMPLES) } else { (quick, 200) }
+    if std::env::var_os("WRING_PROOFS").is_some() { (full, RESAMPLES) } else { (quick, 40) }
 }
 
 /// What the blocks of a simulated comparison are like.
@@ -28,18 +29,22 @@ struct World {
     noise: f64,
     /// One block in twenty is so much slower, whatever its side.
     hiccup: f64,
+    /// How long the tail of slow blocks is: the mean of an exponential share.
+    tail: f64,
     /// What both lose from the first to the last block.
     drift: f64,
     pairs: u64,
 }
 
-const CALM: World = World { effect: 0.0, noise: 0.01, hiccup: 0.0, drift: 0.0, pairs: 60 };
+const CALM: World =
+    World { effect: 0.0, noise: 0.01, hiccup: 0.0, tail: 0.0, drift: 0.0, pairs: 60 };
 
 impl World {
     fn block(&self, side: f64, number: u64, rng: &mut Rng) -> f64 {
         let passed = number as f64 / (2 * self.pairs) as f64;
         let hiccup = if rng.chance_ppm(50_000) { self.hiccup } else { 0.0 };
-        side * self.effect - self.drift * passed - hiccup + self.noise * normal(rng)
+        let slow = hiccup + self.tail * rng.exponential(1_000_000) as f64 / 1e6;
+        side * self.effect - self.drift * passed - slow + self.noise * normal(rng)
     }
 
     /// The rules of its comparisons, whose bounds are worked out once.
@@ -91,14 +96,10 @@ fn share(looks: &[Look], is: impl Fn(&Look) -> bool) -> f64 {
     looks.iter().filter(|look| is(look)).count() as f64 / looks.len() as f64
 }
 
-/// `bar`, less what chance allows where only some of the comparisons are made.
-fn at_least(bar: f64, count: u32) -> f64 {
-    if count >= 1000 { bar } else { bar - 2.0 * (bar * (1.0 - bar) / f64::from(count)).sqrt() }
-}
-
-/// The same for a share that is not to be exceeded.
-fn at_most(bar: f64, count: u32) -> f64 {
-    1.0 - at_least(1.0 - bar, count)
+/// The whole proof holds the share of false alarms to one in a hundred. Of a few hundred comparisons
+/// two in a hundred are allowed, several times what is spent; looks at 5 % each find ten and more.
+fn false_alarms_max(count: u32) -> f64 {
+    if count >= 1000 { 0.01 } else { 0.02 }
 }
 
 fn is_told_apart(look: &Look) -> bool {
@@ -107,11 +108,24 @@ fn is_told_apart(look: &Look) -> bool {
 
 #[test]
 fn a_side_is_told_apart_from_itself_in_at_most_one_comparison_of_a_hundred() {
-    let (count, resamples) = effort(1000, 100);
+    let (count, resamples) = effort(1000, 200);
     let noisy = World { noise: 0.05, ..CALM };
+    let tailed = World { noise: 0.001, tail: 0.02, ..CALM };
     let hiccups = World { hiccup: 0.3, ..CALM };
-    let long = World { noise: 0.05, pairs: 120, ..CALM };
-    for (what, world) in [("1 %", CALM), ("5 %", noisy), ("hiccups", hiccups), ("long", long)] {
+    let drift = World { drift: 0.1, ..CALM };
+    let (short, long) = (World { pairs: 8, ..noisy }, World { pairs: 120, ..noisy });
+    for (what, world) in [
+        ("1 %", CALM),
+        ("5 %", noisy),
+        ("5 %, 8 pairs", short),
+        ("5 %, 120 pairs", long),
+        ("long-tailed", tailed),
+        ("long-tailed, 8 pairs", World { pairs: 8, ..tailed }),
+        ("hiccups", hiccups),
+        ("hiccups, 30 pairs", World { pairs: 30, ..hiccups }),
+        ("drift of 10 %", drift),
+        ("drift and hiccups", World { hiccup: 0.3, ..drift }),
+    ] {
         let looks = world.many(count, resamples);
         let told = share(&looks, is_told_apart);
         println!(
@@ -120,7 +134,7 @@ fn a_side_is_told_apart_from_itself_in_at_most_one_comparison_of_a_hundred() {
             share(&looks, |look| look.word == Word::Same) * 100.0,
             looks.iter().map(|look| look.estimate.units as f64).sum::<f64>() / looks.len() as f64,
         );
-        assert!(told <= at_most(0.01, count), "{what}: {told}");
+        assert!(told <= false_alarms_max(count), "{what}: {told}");
     }
 }
 
@@ -149,7 +163,7 @@ fn the_interval_covers_the_truth_although_the_data_decided_when_to_stop() {
         let covered =
             share(&looks, |look| look.estimate.low <= effect && effect <= look.estimate.high);
         println!("{effect} in {noise}: covered in {:.1} % of {count}", covered * 100.0);
-        assert!(covered >= at_least(0.93, count), "{effect} in {noise}: {covered}");
+        assert!(covered >= 0.93, "{effect} in {noise}: {covered}");
     }
 }
 
@@ -161,8 +175,8 @@ fn drift_that_hits_both_sides_fools_the_naive_comparison_and_not_this_one() {
     let told = share(&looks, is_told_apart);
     let covered = share(&looks, |look| look.estimate.low <= 0.0 && look.estimate.high >= 0.0);
     println!("drift: told apart in {:.2} % of {count}, covered {covered}", told * 100.0);
-    assert!(told <= at_most(0.01, count), "{told}");
-    assert!(covered >= at_least(0.93, count), "{covered}");
+    assert!(told <= false_alarms_max(count), "{told}");
+    assert!(covered >= 0.93, "{covered}");
     // The same blocks one side after the other, as by hand.
     let mut rng = Rng::new(1);
     let fooled = (0..20).filter(|_| {
@@ -174,35 +188,121 @@ fn drift_that_hits_both_sides_fools_the_naive_comparison_and_not_this_one() {
     assert_eq!(fooled.count(), 20, "back to back, drift looks like a slower side");
 }
 
+/// How starts of one build differ from each other.
+#[derive(Clone, Copy, Debug)]
+enum Starts {
+    /// Each lands somewhere around the mean.
+    Scattered,
+    /// At one of two speeds, tight around each: memory lay well, or it did not.
+    TwoSpeeds,
+    /// One in twenty is far off.
+    Outliers,
+}
+
+/// The differences of one pair of starts: twelve pairs of blocks, which scatter by 1 %.
+fn start(starts: Starts, rng: &mut Rng) -> Vec<f64> {
+    let mut place = || match starts {
+        Starts::Scattered => 0.03 * normal(rng),
+        Starts::TwoSpeeds => f64::from(u8::from(rng.chance_ppm(500_000))) * 0.1,
+        Starts::Outliers => 0.005 * normal(rng) - if rng.chance_ppm(50_000) { 0.3 } else { 0.0 },
+    };
+    let place = place() - place();
+    (0..12).map(|_| place + 0.014 * normal(rng)).collect()
+}
+
 #[test]
 fn processes_that_differ_by_themselves_are_not_taken_for_builds_that_differ() {
-    // Each start of a server lands 3 % off, and its blocks scatter by 1 %.
-    let (count, resamples) = effort(1000, 80);
-    let differences = |rng: &mut Rng| -> Vec<Vec<f64>> {
-        let process = |rng: &mut Rng| {
-            let place = 0.03 * (normal(rng) - normal(rng));
-            (0..12).map(|_| place + 0.014 * normal(rng)).collect()
-        };
-        (0..6).map(|_| process(rng)).collect()
-    };
-    let told = |layout: Layout| {
-        let mut rng = Rng::new(77);
+    let (count, resamples) = effort(1000, 200);
+    let (metric, margin) = (Metric::RequestsPerS, 0.01);
+    // Start after start, with all looks on the way; then all pairs as if they were one process.
+    let told = |layout: Layout, starts: Starts, processes: u64| {
         let is_nested = layout == Layout::Processes;
-        let units_max = if is_nested { 6 } else { 72 };
-        let metric = Metric::RequestsPerS;
-        let race = Race::new(Rules { metric, margin: 0.01, layout, units_max, resamples }, 1);
-        let told = (0..count).filter(|_| {
-            let groups = differences(&mut rng);
-            let groups = if is_nested { groups } else { vec![groups.concat()] };
-            let look = race.reseeded(rng.next_u64()).look(&groups, true).unwrap();
-            is_told_apart(&look)
+        let units_max = if is_nested { processes } else { 12 * processes };
+        let race = Race::new(Rules { metric, margin, layout, units_max, resamples }, 1);
+        let told = (0..u64::from(count)).filter(|seed| {
+            let mut rng = Rng::new(seed * 7919 + 1);
+            let mut race = race.reseeded(!seed);
+            let mut groups = Vec::new();
+            for process in 1..=processes {
+                groups.push(start(starts, &mut rng));
+                let is_last = process == processes;
+                let look = match is_nested {
+                    true if race.is_look(process) => race.look(&groups, is_last),
+                    false if is_last => race.look(&[groups.concat()], true),
+                    _ => None,
+                };
+                if let Some(look) = look.filter(|look| look.word != Word::Undecided) {
+                    return is_told_apart(&look);
+                }
+            }
+            false
         });
         told.count() as f64 / f64::from(count)
     };
-    let (nested, flat) = (told(Layout::Processes), told(Layout::Pairs));
-    println!("processes: told apart in {nested}, as if pairs were independent in {flat}");
-    assert!(nested <= at_most(0.01, count), "{nested}");
+    for starts in [Starts::Scattered, Starts::TwoSpeeds, Starts::Outliers] {
+        for processes in [3, 6, 10] {
+            let nested = told(Layout::Processes, starts, processes);
+            println!("{starts:?}, {processes} starts: told apart in {:.2} %", nested * 100.0);
+            assert!(nested <= false_alarms_max(count), "{starts:?}, {processes} starts: {nested}");
+        }
+    }
+    let flat = told(Layout::Pairs, Starts::Scattered, 6);
+    println!("Scattered, as if pairs were independent: told apart in {:.2} %", flat * 100.0);
     assert!(flat > 0.3, "{flat}");
+}
+
+#[test]
+fn fewer_than_four_starts_or_runs_call_nothing_faster_or_slower() {
+    let groups = |count: usize| -> Vec<Vec<f64>> {
+        (0..count).map(|n| vec![-0.5 + 0.001 * n as f64; 4]).collect()
+    };
+    let (metric, margin, resamples) = (Metric::RequestsPerS, 0.01, 100);
+    let look = |count: usize| {
+        let layout = Layout::Processes;
+        let rules = Rules { metric, margin, layout, units_max: count as u64, resamples };
+        Race::new(rules, 1).look(&groups(count), true).unwrap()
+    };
+    assert_eq!((look(3).word, look(3).is_by_few), (Word::Undecided, true));
+    assert_eq!((look(4).word, look(4).is_by_few), (Word::Slower, false));
+    let runs = |count: usize| {
+        let side = |base: f64| -> Vec<Block> {
+            blocks(&(0..count).map(|n| (base + n as f64 / 10.0, 0.0)).collect::<Vec<_>>())
+        };
+        let terms = Terms { metric, margin, layout: Layout::Runs, alpha: FALSE_ALARM };
+        against(&side(1000.0), &side(500.0), &terms, &mut Rng::new(1))
+    };
+    assert_eq!((runs(3).word, runs(3).is_by_few, runs(3).more), (Word::Undecided, true, Some(1)));
+    assert_eq!((runs(4).word, runs(4).is_by_few, runs(4).more), (Word::Slower, false, None));
+}
+
+#[test]
+fn stored_runs_of_one_server_are_told_apart_in_at_most_one_comparison_of_a_hundred() {
+    let count = effort(1000, 400).0;
+    let terms = Terms {
+        metric: Metric::RequestsPerS,
+        margin: 0.01,
+        layout: Layout::Runs,
+        alpha: FALSE_ALARM,
+    };
+    let mut rng = Rng::new(11);
+    for (what, is_tailed) in [("normal", false), ("long-tailed", true)] {
+        for runs in [4, 6] {
+            let mut side = || {
+                let mut off = || match is_tailed {
+                    true => -0.03 * rng.exponential(1_000_000) as f64 / 1e6,
+                    false => 0.03 * normal(&mut rng),
+                };
+                blocks(&(0..runs).map(|_| (off().exp(), 0.0)).collect::<Vec<_>>())
+            };
+            let told = (0..count).filter(|_| {
+                let found = against(&side(), &side(), &terms, &mut Rng::new(1));
+                matches!(found.word, Word::Faster | Word::Slower)
+            });
+            let told = told.count() as f64 / f64::from(count);
+            println!("{runs} and {runs} {what} runs: told apart in {:.2} %", told * 100.0);
+            assert!(told <= false_alarms_max(count), "{what}, {runs}: {told}");
+        }
+    }
 }
 
 #[test]
@@ -216,7 +316,8 @@ fn looks_come_at_tenths_of_the_plan_but_not_before_there_is_something_to_see() {
     assert_eq!(looks(Layout::Pairs, 100), [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
     assert_eq!(looks(Layout::Pairs, 20), [8, 10, 12, 14, 16, 18, 20]);
     assert_eq!(looks(Layout::Pairs, 5), [5]);
-    assert_eq!(looks(Layout::Processes, 6), [3, 4, 5, 6]);
+    assert_eq!(looks(Layout::Processes, 6), [5, 6]);
+    assert_eq!(looks(Layout::Processes, 3), [3]);
 }
 
 #[test]
@@ -310,7 +411,7 @@ fn as_many_pairs_more_as_are_told_decide_most_comparisons() {
     let error = 0.02 * (2.0_f64 / 20.0).sqrt();
     let estimate = Estimate { value: -0.015, error, ..seen.estimate.unwrap() };
     let typical = Difference { estimate: Some(estimate), ..seen };
-    let more = units_more(&typical, FALSE_ALARM, 0.01).unwrap();
+    let more = units_more(&typical, FALSE_ALARM, 0.01, Layout::Pairs).unwrap();
     let count = 20 + more as usize;
     assert!((40..100).contains(&count), "{count}");
     let decided = (0..50).filter(|_| {

@@ -173,40 +173,49 @@ fn covered(
 }
 
 /// Rounds and resamples of the coverage tests: few in a debug build, the real numbers where
-/// `WRING_PROOFS` asks for them (scripts/compare-proofs).
+/// `WRING_PROOFS` asks for them (scripts/compare-proofs). The bars are the same for both: every seed
+/// is fixed, so that a run that passed once passes always.
 pub(crate) fn effort(full: (u32, u32), quick: (u32, u32)) -> (u32, u32) {
     if std::env::var_os("WRING_PROOFS").is_some() { full } else { quick }
 }
 
-fn assert_covers(what: &str, share: f64, rounds: u32) {
+fn assert_covers(what: &str, share: f64) {
     println!("{what}: the interval covers the truth in {:.2} %", share * 100.0);
-    // Fewer rounds than the whole proof has tell the share less exactly.
-    let chance = if rounds >= 4000 { 0.0 } else { 2.0 * (0.95 * 0.05 / f64::from(rounds)).sqrt() };
-    let bars = 0.93 - chance..=0.97 + chance;
-    assert!(bars.contains(&share), "{what}: covered {share}");
+    assert!((0.93..=0.97).contains(&share), "{what}: covered {share}");
 }
 
 #[test]
 fn intervals_of_pairs_cover_the_truth_as_often_as_they_say() {
-    let (rounds, resamples) = effort((4000, RESAMPLES), (500, 300));
+    let (rounds, resamples) = effort((4000, RESAMPLES), (1000, 100));
     for count in [8, 12, 20, 60] {
         let normals = |rng: &mut Rng| vec![(0..count).map(|_| 3.0 + normal(rng)).collect()];
         let share = covered(rounds, 3.0, resamples, normals, |s| Units::Single(&s[0]));
-        assert_covers(&format!("{count} normal pairs"), share, rounds);
+        assert_covers(&format!("{count} normal pairs"), share);
     }
     // Differences of skewed values are symmetric and long-tailed.
-    let tailed =
-        |rng: &mut Rng| vec![(0..20).map(|_| exponential(rng) - exponential(rng)).collect()];
-    let share = covered(rounds, 0.0, resamples, tailed, |s| Units::Single(&s[0]));
-    assert_covers("20 long-tailed pairs", share, rounds);
+    for count in [8, 20, 40] {
+        let tailed =
+            |rng: &mut Rng| vec![(0..count).map(|_| exponential(rng) - exponential(rng)).collect()];
+        let share = covered(rounds, 0.0, resamples, tailed, |s| Units::Single(&s[0]));
+        assert_covers(&format!("{count} long-tailed pairs"), share);
+    }
+    // One value in ten lies thirty deviations off: a few such pairs hide everything else, and the
+    // interval errs on the careful side.
+    let hiccups = |rng: &mut Rng| {
+        let mut value = || if rng.chance_ppm(50_000) { -30.0 } else { 0.0 } + normal(rng);
+        vec![(0..20).map(|_| value() - value()).collect()]
+    };
+    let share = covered(rounds, 0.0, resamples, hiccups, |s| Units::Single(&s[0]));
+    println!("20 pairs with hiccups: the interval covers the truth in {:.2} %", share * 100.0);
+    assert!(share >= 0.93, "20 pairs with hiccups: covered {share}");
     let skewed = |rng: &mut Rng| vec![(0..40).map(|_| exponential(rng)).collect()];
     let share = covered(rounds, 1.0, resamples, skewed, |s| Units::Single(&s[0]));
-    assert_covers("40 skewed values", share, rounds);
+    assert_covers("40 skewed values", share);
 }
 
 #[test]
 fn intervals_over_processes_cover_what_blocks_alone_miss() {
-    let (rounds, resamples) = effort((4000, RESAMPLES), (400, 200));
+    let (rounds, resamples) = effort((4000, RESAMPLES), (1000, 100));
     // Each process has a place of its own, as far from the others as blocks are from each other.
     let draw = |processes: usize| {
         move |rng: &mut Rng| -> Vec<Vec<f64>> {
@@ -220,7 +229,7 @@ fn intervals_over_processes_cover_what_blocks_alone_miss() {
     };
     for processes in [4, 6, 10] {
         let share = covered(rounds, 0.0, resamples, draw(processes), |s| Units::Nested(s));
-        assert_covers(&format!("{processes} processes of 8 blocks"), share, rounds);
+        assert_covers(&format!("{processes} processes of 8 blocks"), share);
     }
     let flat = |rng: &mut Rng| vec![draw(6)(rng).concat()];
     let share = covered(rounds, 0.0, resamples, flat, |s| Units::Single(&s[0]));
@@ -229,14 +238,14 @@ fn intervals_over_processes_cover_what_blocks_alone_miss() {
 
 #[test]
 fn intervals_between_two_samples_cover_the_truth_also_when_they_scatter_differently() {
-    let (rounds, resamples) = effort((4000, RESAMPLES), (600, 300));
+    let (rounds, resamples) = effort((4000, RESAMPLES), (1000, 100));
     for (count_a, count_b, spread_b) in [(5, 5, 1.0), (8, 8, 1.0), (10, 20, 3.0)] {
         let draw = |rng: &mut Rng| {
             let a = (0..count_a).map(|_| normal(rng)).collect();
             vec![a, (0..count_b).map(|_| 1.0 + spread_b * normal(rng)).collect()]
         };
         let share = covered(rounds, 1.0, resamples, draw, |s| Units::Separate(&s[0], &s[1]));
-        assert_covers(&format!("{count_a} and {count_b} runs"), share, rounds);
+        assert_covers(&format!("{count_a} and {count_b} runs"), share);
     }
 }
 
