@@ -63,7 +63,7 @@ pub struct Report {
     /// How a warm-up went that was to end by itself; null where it was of a fixed length.
     #[serde(default)]
     pub warmed_up: Option<steady::WarmedUp>,
-    /// By how much requests per second changed through the window, as a share of their median,
+    /// By how much requests per second changed through the window, as a share of those at its start,
     /// negative if they fell; null unless they drifted; derived.
     #[serde(default)]
     pub drift_share: Option<f64>,

@@ -17,8 +17,9 @@ pub struct WarmedUp {
 }
 
 /// By how much requests per second changed from the start of the window to its end, as a share of
-/// their median: negative if they fell. `None` where they did not drift by more than chance explains
-/// and 3 %, in windows of fewer than eight intervals, and where the schedule itself has stages.
+/// what they were at its start: negative if they fell. `None` where they did not drift by more than
+/// chance explains and 3 %, in windows of fewer than eight intervals, and where the schedule itself
+/// has stages.
 pub fn drift(result: &RunResult) -> Option<f64> {
     let changes =
         |s: &super::Schedule| s.rate_end_per_s != s.rate_per_s || s.profile.contains("->");
@@ -67,7 +68,7 @@ mod tests {
     fn a_rate_that_falls_through_the_window_is_told_by_how_much() {
         let falling: Vec<u64> = (0..11).map(|step| 1_050 - 10 * step).collect();
         let change = drift(&run(&falling)).unwrap();
-        assert!((change + 0.1).abs() < 0.001, "{change}");
+        assert!((change + 100.0 / 1050.0).abs() < 0.001, "{change}");
         let rising: Vec<u64> = falling.iter().rev().copied().collect();
         assert!(drift(&run(&rising)).unwrap() > 0.09);
         // Too little to matter, and no trend at all.

@@ -20,7 +20,7 @@ const DRIFT_CRITICAL: f64 = 3.29;
 /// A series that goes one way all the time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
-    /// By how much it changes from its start to its end, relative to its median; negative if it falls.
+    /// By how much it changes from its start to its end, relative to its start; negative if it falls.
     pub change: f64,
 }
 
@@ -73,7 +73,14 @@ pub fn drift(series: &[f64]) -> Option<Drift> {
     if score == 0.0 || statistic.abs() < DRIFT_CRITICAL || level == 0.0 {
         return None;
     }
-    Some(Drift { change: median(&mut slopes) * (count - 1.0) / level.abs() })
+    // The line of Theil and Sen, which at its ends goes no further than what was seen: a series that
+    // falls along a curve has a line that ends below nothing.
+    let half = median(&mut slopes) * (count - 1.0) / 2.0;
+    let least = series.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = series.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let [first, last] = [level - half, level + half].map(|end| end.max(least).min(most));
+    let from = if first == 0.0 { level } else { first };
+    Some(Drift { change: (last - first) / from.abs() })
 }
 
 /// What equal values take from the variance of the score (Kendall, "Rank correlation methods", 1975).
@@ -188,10 +195,16 @@ mod tests {
         let climb: Vec<f64> =
             (0..40).map(|step| 1000.0 + 5.0 * f64::from(step) + 5.0 * noise(&mut rng)).collect();
         let change = drift(&climb).unwrap().change;
-        assert!((change - 195.0 / 1097.5).abs() < 0.02, "{change}");
+        assert!((change - 195.0 / 1000.0).abs() < 0.02, "{change}");
         assert_eq!(steady_since(&climb, 0.02), None);
         let falling: Vec<f64> = climb.iter().rev().copied().collect();
         assert!(drift(&falling).unwrap().change < -0.15);
+        // Steep and curved: nothing falls by more than all of it.
+        let curved: Vec<f64> = (0..14).map(|n| 400.0 / (1.0 + f64::from(n))).collect();
+        let change = drift(&curved).unwrap().change;
+        assert!((-1.0..-0.5).contains(&change), "{change}");
+        let started: Vec<f64> = (0..14).map(|n| 10.0 * f64::from(n * n)).collect();
+        assert!(drift(&started).unwrap().change > 1.0, "from nothing");
     }
 
     #[test]
