@@ -21,18 +21,28 @@ fn stderr(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The word of the verdict, which must be the last line and of the one form.
+/// The word of the verdict, which must be the last line and of the one form of its word.
 fn word(output: &std::process::Output) -> String {
     let text = stdout(output);
     let last = text.lines().last().unwrap_or_else(|| panic!("{}", said(output)));
     let rest = last.strip_prefix("verdict: B is ").unwrap_or_else(|| panic!("{}", said(output)));
-    let (word, rest) = rest.split_once(" than A in ").unwrap_or_else(|| panic!("{last}"));
-    let (_, rest) = rest.split_once(" by ").unwrap_or_else(|| panic!("{last}"));
-    let (amount, interval) = rest.split_once(" % (95 %: ").unwrap_or_else(|| panic!("{last}"));
+    let (word, rest) = rest.split_once(' ').unwrap_or_else(|| panic!("{last}"));
+    let (before, between) = match word {
+        "faster" | "slower" => ("than A in ", " by "),
+        "same" => ("as A in ", " within "),
+        "undecided" => ("against A in ", " at "),
+        _ => panic!("{last}"),
+    };
+    let rest = rest.strip_prefix(before).unwrap_or_else(|| panic!("{last}"));
+    let (_, rest) = rest.split_once(between).unwrap_or_else(|| panic!("{last}"));
+    let (amount, rest) = rest.split_once(" % (95 %: ").unwrap_or_else(|| panic!("{last}"));
     assert!(amount.parse::<f64>().is_ok(), "{last}");
-    let interval = interval.strip_suffix(')').unwrap_or_else(|| panic!("{last}"));
+    let (interval, more) = rest.split_once(')').unwrap_or_else(|| panic!("{last}"));
     let ends: Vec<f64> = interval.split(" to ").filter_map(|end| end.parse().ok()).collect();
     assert!(interval == "unknown" || (ends.len() == 2 && ends[0] <= ends[1]), "{last}");
+    let is_whole = more.is_empty()
+        || (word == "undecided" && more.starts_with("; some ") && more.ends_with(" would tell"));
+    assert!(is_whole, "{last}");
     word.to_owned()
 }
 
@@ -152,6 +162,68 @@ fn a_command_that_ends_or_never_listens_is_shown_and_stopped() {
 }
 
 #[test]
+fn a_build_that_dies_while_it_is_measured_is_shown() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-dies").display().to_string();
+    let good = serve_command(&mark, "");
+    let server = serve_command(&mark, "").replace("exec ", "");
+    let dies = format!("{server} & sleep 1; kill -9 $!; echo out of luck >&2; exit 9");
+    let flags = ["-c2", "-t1", "--margin", "0%", "--max-duration", "50s", "--restarts", "0"];
+    let line = [&["compare", "--a-cmd", &good, "--b-cmd", &dies, "/"], &flags[..]].concat();
+    let output = wring(&line, LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let text = stderr(&output);
+    for said in ["the server of B ended while it was measured (exit status 9)", "out of luck"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!is_running(&mark), "a server is left behind");
+}
+
+#[test]
+fn builds_that_do_not_end_when_asked_are_killed_also_after_two_interrupts() {
+    let mark = "wring-compare-stubborn";
+    let stubborn = "trap '' TERM; printf 'exec -a MARK sleep 600' | bash; : {port}";
+    let stubborn = stubborn.replace("MARK", mark);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["compare", "--a-cmd", &stubborn, "--b-cmd", &stubborn]);
+    let running = Running::start(&mut command);
+    while !is_running(mark) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal("INT");
+    std::thread::sleep(Duration::from_millis(300));
+    running.signal("INT");
+    let output = running.finish(LIMIT);
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(!is_running(mark), "a server is left behind");
+}
+
+#[test]
+fn the_cost_of_servers_that_run_is_told_when_they_are_named() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1"]));
+    let urls = [a.url(), b.url()];
+    let pids = [a.id().to_string(), b.id().to_string()];
+    let line = ["compare", &urls[0], &urls[1], "-c2", "-t1", "--fail-on", "never", "--json"];
+    let named = ["--a-server-pid", &pids[0], "--b-server-pid", &pids[1], "--metric", "cpu"];
+    let short = ["--max-duration", "1s"];
+    let output = wring(&[&line[..], &named, &short].concat(), LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(found["metric"], "server_cpu_ns_per_request");
+    for side in 0..2 {
+        let cost = &found["sides"][side]["blocks"][0]["server_cpu_ns_per_request"];
+        assert!(cost.as_f64().is_some_and(|ns| ns > 0.0), "{found}");
+    }
+    let unknown = wring(&[&line[..], &["--metric", "cpu"], &short].concat(), LIMIT);
+    assert_eq!(unknown.status.code(), Some(3), "{}", said(&unknown));
+    assert!(stderr(&unknown).contains("or --a-server-pid and --b-server-pid"), "{unknown:?}");
+    let gone = ["--a-server-pid", "4194305", "--b-server-pid", &pids[1]];
+    let gone = wring(&[&line[..], &gone, &short].concat(), LIMIT);
+    assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
+    assert!(stderr(&gone).contains("--a-server-pid 4194305 cannot be watched"), "{gone:?}");
+}
+
+#[test]
 fn a_server_that_dies_while_it_is_measured_ends_the_comparison() {
     let server = Serve::start(&["-t1"]);
     let dying = Serve::start(&["-t1"]);
@@ -188,7 +260,7 @@ fn stored_results_are_compared_if_they_were_made_alike() {
     assert_eq!(alone.status.code(), Some(99), "{}", said(&alone));
     let text = stdout(&alone);
     assert!(text.contains("no interval can be given"), "{text}");
-    assert!(text.contains("verdict: C is undecided than A"), "{text}");
+    assert!(text.contains("verdict: C is undecided against A"), "{text}");
 
     let other = store(&fast, "other.json", "-c3");
     let unlike = wring(&["compare", &a[0], &other], LIMIT);

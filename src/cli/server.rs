@@ -12,18 +12,19 @@ pub(super) fn lower(args: &ServerArgs) -> Result<Option<ServerOf>, CliError> {
             "--server-pid {pid} and --server-cgroup '{}' contradict each other; give one of them",
             group.escape_debug()
         ))),
-        (Some(pid), None) => process(pid).map(Some),
+        (Some(pid), None) => process("--server-pid", pid).map(Some),
         (None, Some(typed)) => group(typed).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-fn process(pid: u32) -> Result<ServerOf, CliError> {
+/// The process `pid`, which `flag` names.
+pub(super) fn process(flag: &str, pid: u32) -> Result<ServerOf, CliError> {
     if pid == std::process::id() {
-        return Err(CliError::usage(format!("--server-pid {pid} is wring itself")));
+        return Err(CliError::usage(format!("{flag} {pid} is wring itself")));
     }
     UsageLook::of_process(pid, None).map_err(|error| {
-        CliError::usage(format!("--server-pid {pid} cannot be watched: {error}"))
+        CliError::usage(format!("{flag} {pid} cannot be watched: {error}"))
             .hint("give the id of the server's process on this machine, such as $(pidof nginx)")
     })?;
     Ok(ServerOf::Process(pid))

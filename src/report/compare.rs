@@ -101,21 +101,23 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         let excludes_zero =
             difference.interval().is_some_and(|(low, high)| low > 0.0 || high < 0.0);
         if other.is_by_few {
-            notes.push(format!(
-                "{}: what the interval shows comes from few pairs of blocks; most do not show it, \
-                 and chance may have put them there",
-                side.name
-            ));
+            notes.push(format!("{}: {}", side.name, by_few(comparison.layout)));
         } else if other.word == Word::Undecided && excludes_zero {
             notes.push(format!(
-                "{}: the interval excludes zero, but for a verdict {:.4} % certainty was asked here \
-                 instead of 95: who looks often must ask for more",
+                "{}: the interval excludes zero, but a verdict asked for {:.4} % certainty here \
+                 instead of 95, so that fewer than one comparison in a hundred of a server with \
+                 itself ends in faster or slower",
                 side.name,
                 (1.0 - other.alpha) * 100.0
             ));
         }
         if let Some(more) = other.more {
-            notes.push(format!("{}: {}", side.name, more_needed(comparison.layout, more)));
+            notes.push(format!(
+                "{}: to decide it, it would take some {}{}",
+                side.name,
+                more_needed(comparison.layout, more),
+                how_to_get_more(comparison.layout)
+            ));
         }
     }
     if let Some(by) = comparison.interrupted {
@@ -124,17 +126,37 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     notes
 }
 
+/// Why an interval alone is not believed.
+fn by_few(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Pairs => {
+            "what the interval shows comes from few pairs of blocks, and chance may have put them \
+             there: nearly all of eight pairs or more must show it"
+        }
+        Layout::Processes => {
+            "a verdict needs four starts of each side: fewer agree by chance too often"
+        }
+        Layout::Runs => "a verdict needs four runs of each side: fewer agree by chance too often",
+    }
+}
+
+/// `some 40 more blocks` without the `some`.
 fn more_needed(layout: Layout, more: u64) -> String {
-    let count = format_grouped(match layout {
-        Layout::Pairs => more.saturating_mul(2),
-        _ => more,
-    });
-    let what = match layout {
-        Layout::Pairs => "more blocks; raise --max-duration",
-        Layout::Processes => "more starts; raise --restarts and --max-duration",
-        Layout::Runs => "more runs of each side",
+    let (count, what) = match layout {
+        Layout::Pairs => (more.saturating_mul(2), "block"),
+        Layout::Processes => (more, "start"),
+        Layout::Runs => (more, "run"),
     };
-    format!("to decide it, it would take some {count} {what}")
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{} more {what}{plural}", format_grouped(count))
+}
+
+fn how_to_get_more(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Pairs => "; raise --max-duration",
+        Layout::Processes => " of each side; raise --restarts and --max-duration",
+        Layout::Runs => " of each side",
+    }
 }
 
 fn decisive<'a>(comparison: &Comparison, other: &'a Against) -> Option<&'a Difference> {
@@ -190,7 +212,8 @@ fn plain(share: f64) -> String {
     signed(share).trim_start_matches('+').to_owned()
 }
 
-/// One line for each other side. Faster and slower give amounts, the others the signed difference.
+/// One line for each other side, its word in one place. Faster and slower give amounts, same what it
+/// lies within, undecided the signed difference and what it would take.
 fn verdicts(comparison: &Comparison) -> Vec<String> {
     let reference = comparison.sides.first().map_or("A", |side| &side.name);
     comparison.sides[1..]
@@ -210,11 +233,28 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
                 || "unknown".to_owned(),
                 |(low, high)| format!("{} to {}", plain(low), plain(high)),
             );
-            format!(
-                "verdict: {} is {word} than {reference} in {metric} by {amount} % \
-                 (95 %: {interval})",
-                side.name
-            )
+            let name = &side.name;
+            match other.word {
+                Word::Faster | Word::Slower => format!(
+                    "verdict: {name} is {word} than {reference} in {metric} by {amount} % \
+                     (95 %: {interval})"
+                ),
+                Word::Same => format!(
+                    "verdict: {name} is {word} as {reference} in {metric} within {} % \
+                     (95 %: {interval})",
+                    plain(comparison.margin)
+                ),
+                Word::Undecided => {
+                    let more = other.more.map_or_else(String::new, |more| {
+                        let more = more_needed(comparison.layout, more);
+                        format!("; some {more} would tell")
+                    });
+                    format!(
+                        "verdict: {name} is {word} against {reference} in {metric} at {amount} % \
+                         (95 %: {interval}){more}"
+                    )
+                }
+            }
         })
         .collect()
 }
@@ -429,16 +469,17 @@ verdict: B is slower than A in requests/sec by 3.1 % (95 %: 2.9 to 3.3)
         );
         assert_eq!(
             last(&comparison(&A, &A, None)),
-            "verdict: B is same than A in requests/sec by 0.0 % (95 %: 0.0 to 0.0)"
+            "verdict: B is same as A in requests/sec within 1.0 % (95 %: 0.0 to 0.0)"
         );
         let undecided = comparison(&A, &[900.0, 1100.0, 950.0, 1080.0], None);
         let line = last(&undecided);
-        assert!(line.starts_with("verdict: B is undecided than A in requests/sec by "), "{line}");
-        assert!(line.contains("(95 %: -") && line.ends_with(')'), "{line}");
+        let start = "verdict: B is undecided against A in requests/sec at ";
+        assert!(line.starts_with(start), "{line}");
+        assert!(line.contains("(95 %: -") && line.ends_with(" more blocks would tell"), "{line}");
         let alone = comparison(&[100.0], &[97.0], None);
         assert_eq!(
             last(&alone),
-            "verdict: B is undecided than A in requests/sec by -3.0 % (95 %: unknown)"
+            "verdict: B is undecided against A in requests/sec at -3.0 % (95 %: unknown)"
         );
     }
 
@@ -458,7 +499,18 @@ verdict: B is slower than A in requests/sec by 3.1 % (95 %: 2.9 to 3.3)
         };
         assert!(shown(super::text(&by_few, false)).contains("comes from few pairs"));
         let text = shown(super::text(&strict, false));
-        assert!(text.contains("99.9900 % certainty was asked here"), "{text}");
+        assert!(text.contains("a verdict asked for 99.9900 % certainty here"), "{text}");
+        for (layout, said) in [
+            (Layout::Processes, "B: a verdict needs four starts of each side"),
+            (Layout::Runs, "B: a verdict needs four runs of each side"),
+        ] {
+            let mut few = Comparison { layout, ..by_few.clone() };
+            few.others[0].more = Some(1);
+            let text = shown(super::text(&few, false));
+            assert!(text.contains(said), "{text}");
+            let what = if layout == Layout::Runs { "run" } else { "start" };
+            assert!(text.ends_with(&format!("; some 1 more {what} would tell\n")), "{text}");
+        }
     }
 
     #[test]

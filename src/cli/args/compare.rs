@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::RunArgs;
+use super::server::pid;
 use crate::compare::Metric;
 use crate::limits;
 use crate::units::{parse_count, parse_duration_ns};
@@ -16,15 +17,16 @@ wring -o; several of one side are joined by commas: a1.json,a2.json b1.json,b2.j
 
 Every difference has a 95 % interval (bootstrap over blocks). B is called same when the interval lies
 within the margin, faster or slower when it excludes zero and does not, undecided otherwise. It is
-looked at ten times at most, and an early look asks for more than the interval shows, so that fewer
-than one comparison in a hundred of a server with itself ends in faster or slower.
+looked at ten times at most, and every look asks for more than the interval shows, so that fewer than
+one comparison in a hundred of a server with itself ends in faster or slower. Faster and slower need
+eight pairs of blocks, or four starts or four stored runs of each side.
 
 The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on).
 
 Examples:
   wring compare http://localhost:8081/ http://localhost:8082/
   wring compare --a-cmd './old --port {port}' --b-cmd './new --port {port}' /path
-  wring compare old1.json,old2.json new1.json,new2.json --format md";
+  wring compare old1.json,old2.json,old3.json,old4.json new1.json,new2.json,new3.json,new4.json";
 
 /// Arguments of `wring compare`.
 #[derive(Clone, Debug, Args)]
@@ -42,6 +44,14 @@ pub struct CompareArgs {
     /// The same for side B
     #[arg(long, value_name = "CMD", allow_hyphen_values = true, help_heading = "Comparison")]
     pub b_cmd: Option<String>,
+    /// Tell what a request costs the server of A, process PID of this machine with its children
+    #[arg(long, value_name = "PID", value_parser = pid, allow_hyphen_values = true)]
+    #[arg(help_heading = "Comparison")]
+    pub a_server_pid: Option<u32>,
+    /// The same for side B
+    #[arg(long, value_name = "PID", value_parser = pid, allow_hyphen_values = true)]
+    #[arg(help_heading = "Comparison")]
+    pub b_server_pid: Option<u32>,
     /// How often servers started by a command are started again
     #[arg(long, value_name = "N", default_value = "5", value_parser = restarts)]
     #[arg(allow_hyphen_values = true, help_heading = "Comparison")]

@@ -14,7 +14,7 @@ pub struct ServerArgs {
     pub server_cgroup: Option<String>,
 }
 
-fn pid(text: &str) -> Result<u32, String> {
+pub(super) fn pid(text: &str) -> Result<u32, String> {
     let shown = text.escape_debug();
     text.parse::<u32>()
         .ok()

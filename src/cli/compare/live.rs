@@ -3,13 +3,13 @@
 use super::super::args::RunArgs;
 use super::super::args::compare::CompareArgs;
 use super::super::error::CliError;
-use super::super::{execute, lower, redact, write_stderr};
+use super::super::{execute, lower, redact, server, write_stderr};
 use super::stored::name;
-use super::{block_ns, metric};
+use super::{block_ns, metric, server_pids};
 use crate::cli::args::warmup::Warmup;
 use crate::compare::{
     Block, Comparison, FALSE_ALARM, Layout, Look, Metric, Order, Race, Rules, Side, Terms, Unfit,
-    Word, against, is_steady, summarize, unfit,
+    Word, against, is_steady, summarize, unfit, units_more,
 };
 use crate::live::{LiveLine, LiveView};
 use crate::plan::Plan;
@@ -40,10 +40,13 @@ pub(super) fn compare_urls(
 ) -> Result<Comparison, CliError> {
     let allowed = sys::allowed_cpus();
     let mut contest = Contest::new(args, Layout::Pairs);
-    let plans = [
+    let mut plans = [
         contest.plan(args, argv, &urls[0], &allowed)?,
         contest.plan(args, argv, &urls[1], &allowed)?,
     ];
+    for (plan, (flag, pid)) in plans.iter_mut().zip(server_pids(args)) {
+        plan.server = pid.map(|pid| server::process(flag, pid)).transpose()?;
+    }
     contest.announce(args.run.quiet);
     let mut sessions = open(&plans)?;
     let budget_ns = contest.left_ns() / WARM_UP_PART;
@@ -307,7 +310,9 @@ impl Contest {
             format_duration_ns(self.block_ns)
         ))
         .hint(match self.metric {
-            Metric::ServerCpu => "it is known with --a-cmd and --b-cmd only",
+            Metric::ServerCpu => {
+                "it is known with --a-cmd and --b-cmd, or --a-server-pid and --b-server-pid"
+            }
             _ => "at least ten requests must lie above a percentile: try a longer --block",
         })
     }
@@ -416,13 +421,13 @@ impl Contest {
             Some(look) if interrupted.is_none() => {
                 other.word = look.word;
                 other.is_by_few = look.is_by_few;
-                let decisive = other.differences.iter_mut().find(|d| d.metric == self.metric);
-                if let Some(difference) = decisive {
+                let mut decisive = other.differences.iter_mut().find(|d| d.metric == self.metric);
+                if let Some(difference) = decisive.as_mut() {
                     difference.estimate = Some(look.estimate);
                 }
-                if look.word != Word::Undecided {
-                    other.more = None;
-                }
+                let more =
+                    || units_more(decisive.as_deref()?, look.alpha, self.margin, self.layout);
+                other.more = if look.word == Word::Undecided { more() } else { None };
             }
             // Between looks there is no verdict.
             _ => other.word = Word::Undecided,

@@ -50,6 +50,7 @@ pub struct CompareJob {
 /// Checks what can be checked without touching the network.
 pub(super) fn lower(args: CompareArgs, argv: Vec<String>) -> Result<CompareJob, CliError> {
     let kind = kind(&args)?;
+    check_server_pids(&args, &kind)?;
     if !matches!(kind, Kind::Files(_)) {
         check_flags(&args)?;
         super::lower::check(&args.run)?;
@@ -221,7 +222,8 @@ fn check_flags(args: &CompareArgs) -> Result<(), CliError> {
         (
             "--server-pid",
             run.server.server_pid.is_some() || run.server.server_cgroup.is_some(),
-            "with --a-cmd and --b-cmd the cost of both is told",
+            "--a-server-pid and --b-server-pid name the server of each side; with --a-cmd and \
+             --b-cmd the cost of both is told unasked",
         ),
     ];
     match given.iter().find(|(_, is_given, _)| *is_given) {
@@ -229,6 +231,36 @@ fn check_flags(args: &CompareArgs) -> Result<(), CliError> {
             Err(CliError::usage(format!("{flag} has no meaning in a comparison")).hint(*hint))
         }
         None => Ok(()),
+    }
+}
+
+/// The flags that name the servers of both sides.
+fn server_pids(args: &CompareArgs) -> [(&'static str, Option<u32>); 2] {
+    [("--a-server-pid", args.a_server_pid), ("--b-server-pid", args.b_server_pid)]
+}
+
+/// Costs are compared, so both are named or none, and of servers that run.
+fn check_server_pids(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
+    let [(flag_a, a), (flag_b, b)] = server_pids(args);
+    let (given, missing) = match (a, b) {
+        (None, None) => return Ok(()),
+        (None, Some(_)) => (flag_b, Some(flag_a)),
+        (Some(_), None) => (flag_a, Some(flag_b)),
+        (Some(_), Some(_)) => (flag_a, None),
+    };
+    match (kind, missing) {
+        (Kind::Commands(..), _) => {
+            Err(CliError::usage(format!("{given} has no meaning with --a-cmd and --b-cmd"))
+                .hint("the cost of both is told unasked"))
+        }
+        (Kind::Files(_), _) => {
+            Err(CliError::usage(format!("{given} has no meaning for stored results"))
+                .hint("runs that were stored with --server-pid have the cost"))
+        }
+        (Kind::Urls(_), Some(missing)) => {
+            Err(CliError::usage(format!("{given} names one side only; {missing} is missing")))
+        }
+        (Kind::Urls(_), None) => Ok(()),
     }
 }
 

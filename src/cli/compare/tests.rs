@@ -69,6 +69,10 @@ fn what_cannot_be_compared_is_told_with_what_would_be_right() {
         (&["--a-cmd", " ", "--b-cmd", "y {port}"], "--a-cmd is empty"),
         (&["--a-cmd", "x {port}", "--b-cmd", "y {port}", "http://h/"], "is not a path"),
         (&["--a-cmd", "x {port}", "--b-cmd", "y {port}", "/", "/"], "2 words are given"),
+        (
+            &["--a-cmd", "x {port}", "--b-cmd", "y {port}", "--a-server-pid", "1"],
+            "--a-server-pid has no meaning with --a-cmd and --b-cmd",
+        ),
         (&["/path", "http://h/"], "a path needs --a-cmd and --b-cmd"),
     ] {
         let message = refused(line);
@@ -87,6 +91,10 @@ fn flags_that_blocks_give_no_meaning_are_refused_by_name() {
         (&["-o", "x"], "-o has"),
         (&["-L"], "-L has"),
         (&["--server-pid", "1"], "--server-pid has"),
+        (&["--a-server-pid", "1"], "names one side only; --b-server-pid is missing"),
+        (&["--b-server-pid", "1"], "names one side only; --a-server-pid is missing"),
+        (&["--a-server-pid", "nginx"], "'nginx' is not a process id"),
+        (&["--b-server-pid", "0"], "'0' is not a process id"),
         (&["--margin", "1"], "'1' is not a margin"),
         (&["--margin", "60%"], "'60%' is not a margin"),
         (&["--max-duration", "1ms"], "'1ms' is too short"),
