@@ -71,7 +71,7 @@ fn an_added_millisecond_is_slower_and_the_exit_code_says_so() {
     let folder = Folder::new();
     let file = folder.path().join("c.json");
     let json = format!("--json={}", file.display());
-    let flags = ["-c2", "-t1", "--max-duration", "4s", "--block", "30ms", json.as_str()];
+    let flags = ["-c2", "-t1", "--max-duration", "10s", "--block", "30ms", json.as_str()];
     let output = wring(&[&["compare", &urls[0], &urls[1]], &flags[..]].concat(), LIMIT);
     assert_eq!(word(&output), "slower", "{}", said(&output));
     assert_eq!(output.status.code(), Some(99), "{}", said(&output));
@@ -173,7 +173,8 @@ fn a_build_that_dies_while_it_is_measured_is_shown() {
     let output = wring(&line, LIMIT);
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let text = stderr(&output);
-    for said in ["the server of B ended while it was measured (exit status 9)", "out of luck"] {
+    // On a busy machine it may be gone before its first answer.
+    for said in ["the server of B ended ", "(exit status 9)", "out of luck"] {
         assert!(text.contains(said), "{said}: {text}");
     }
     assert!(!is_running(&mark), "a server is left behind");
