@@ -11,6 +11,9 @@
 //! It does not linger for fuller turns (`Setup::linger_ns`): a turn here costs one call, and each send
 //! and receive one more, however full it is.
 //!
+//! The socket of a refused attempt is kept over the close, for the slot's next attempt: making and
+//! closing one costs as much as the attempt.
+//!
 //! An edge is told once: `is_readable` and `is_writable` remember it until a call proves it stale.
 
 mod buffers;
@@ -167,7 +170,12 @@ impl Epoll {
     }
 
     fn connect(&mut self, slot: Slot, address_index: u32, token: Token) {
-        let fd = match self.dialer.socket(address_index, Blocking::No) {
+        let spare = self.sockets[slot.0 as usize].spare.take();
+        let spare = spare.filter(|&(_, made)| self.dialer.fits(made, address_index));
+        let is_spare = spare.is_some();
+        let made = spare.map(|(fd, _)| fd);
+        let made = made.map_or_else(|| self.dialer.socket(address_index, Blocking::No), Ok);
+        let fd = match made {
             Ok(fd) => fd,
             Err(error) => return self.finish(token, Err(error)),
         };
@@ -176,11 +184,15 @@ impl Epoll {
             Err(error) => return self.finish(token, Err(io_error(&error))),
         };
         let socket = &mut self.sockets[slot.0 as usize];
-        if let Err(error) = self.poller.add(&fd, socket.key(slot.0)) {
+        let key = socket.key(slot.0);
+        let watched =
+            if is_spare { self.poller.renew(&fd, key) } else { self.poller.add(&fd, key) };
+        if let Err(error) = watched {
             let errno = error.raw_os_error().unwrap_or(0);
             return self.finish(token, Err(IoError::Local(errno)));
         }
         socket.occupy(fd, false);
+        socket.address_index = address_index;
         if is_connected {
             self.finish(token, Ok(0));
         } else {
@@ -215,7 +227,20 @@ impl Epoll {
 
     fn close(&mut self, slot: Slot, kind: CloseKind) {
         let before = self.sockets[slot.0 as usize].vacate();
-        let Some(fd) = before.fd else { return };
+        let Some(fd) = before.fd else {
+            // A slot may be closed more than once.
+            self.sockets[slot.0 as usize].spare = before.spare;
+            return;
+        };
+        // Nothing is in flight where an attempt was refused. What the poller still tells of it comes
+        // under the key of the life that ends here.
+        if before.is_refused
+            && self.dialer.fits(before.address_index, before.address_index)
+            && sys::disconnect(&fd).is_ok()
+        {
+            self.sockets[slot.0 as usize].spare = Some((fd, before.address_index));
+            return;
+        }
         if kind == CloseKind::Reset {
             // A socket that refuses the option is closed in order, which is no worse.
             let _ = sys::set_linger_zero(&fd);
@@ -252,6 +277,7 @@ impl Epoll {
                 && let Some(token) = socket.connect.take()
             {
                 let result = sys::take_error(fd).map(|()| 0).map_err(|error| io_error(&error));
+                socket.is_refused = result == Err(IoError::Refused);
                 self.finish(token, result);
             }
             let socket = &self.sockets[slot as usize];

@@ -25,6 +25,13 @@ pub(super) struct Socket {
     pub(super) low_water_bytes: u32,
     /// Stands in the queue of those to be looked after.
     pub(super) is_queued: bool,
+    /// The address its attempt went to.
+    pub(super) address_index: u32,
+    /// Its attempt was refused.
+    pub(super) is_refused: bool,
+    /// The socket of a refused attempt, for the slot's next one, and the address it was made for. The
+    /// slot is empty while there is one.
+    pub(super) spare: Option<(OwnedFd, u32)>,
 }
 
 impl Socket {

@@ -49,7 +49,7 @@ fn pattern(start: usize, len: usize) -> Vec<u8> {
 const LARGE_BYTES: usize = 12 << 20;
 
 /// A small backend: 16 slots, 16 receive buffers of 4 KiB, 2 scratch buffers of 1 KiB.
-fn small() -> Setup {
+pub(crate) fn small() -> Setup {
     Setup {
         slots: 16,
         arena: Arc::from(pattern(0, 64 * 1024)),
@@ -297,6 +297,7 @@ macro_rules! contract_suite {
             $crate::io::contract::contract_cases! { $fixture;
                 connecting_to_a_listener_completes_once
                 connecting_to_a_closed_port_is_refused_and_the_slot_works_after_a_close
+                a_slot_that_was_refused_again_and_again_is_refused_once_each_time
                 closing_ends_a_connect_that_nobody_answers
                 a_confirmed_send_completes_with_all_bytes_and_the_peer_sees_exactly_them
                 a_send_confirmed_on_failure_is_silent_when_it_succeeds

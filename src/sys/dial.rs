@@ -105,6 +105,18 @@ impl Dialer {
         &self.destinations[index as usize].raw
     }
 
+    /// Whether a socket made for address `made` serves an attempt to address `index` as well: a socket
+    /// file's does not, nor does one that is bound, because the next source's turn has come.
+    pub fn fits(&self, made: u32, index: u32) -> bool {
+        let [made, wanted] = [made, index].map(|i| self.destinations[i as usize].family);
+        let sources = match wanted {
+            Family::V4 => &self.sources[0],
+            Family::V6 => &self.sources[1],
+            Family::Unix => return false,
+        };
+        made == wanted && sources.is_empty()
+    }
+
     /// Whether address `index` is a socket file.
     pub fn is_unix(&self, index: u32) -> bool {
         self.destinations[index as usize].family == Family::Unix

@@ -58,11 +58,21 @@ impl Poller {
 
     /// Watches a socket from now on; what is ready already is told as well.
     pub fn add(&self, fd: impl AsFd, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, key)
+    }
+
+    /// Watches a socket that is watched already anew, under another key: what was told before is
+    /// forgotten, and what is ready now is told.
+    pub fn renew(&self, fd: impl AsFd, key: u64) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, key)
+    }
+
+    fn control(&self, change: libc::c_int, fd: impl AsFd, key: u64) -> io::Result<()> {
         let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
         let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: key };
         let (epoll, fd) = (self.epoll.as_raw_fd(), fd.as_fd().as_raw_fd());
         // SAFETY: `event` is readable during the call, which does not keep it.
-        check(unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) }).map(drop)
+        check(unsafe { libc::epoll_ctl(epoll, change, fd, &raw mut event) }).map(drop)
     }
 
     /// Watches it no longer. Closing the last descriptor of a socket does the same.
@@ -161,6 +171,17 @@ pub fn start_connect(fd: impl AsFd, address: &RawAddress) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Takes a TCP socket whose attempt was refused back to where it can connect again, with the options
+/// it has (connect(2), AF_UNSPEC). What the kernel still knew of the attempt is forgotten.
+pub fn disconnect(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    let nowhere =
+        libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] };
+    let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the address is readable for its length during the call.
+    check(unsafe { libc::connect(fd, &raw const nowhere, len) }).map(drop)
 }
 
 /// The error that waits on a socket, which is thereby taken (socket(7), SO_ERROR).

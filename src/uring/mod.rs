@@ -8,9 +8,10 @@
 //! sends, and sends whose success is certain to be noticed otherwise leave no completion.
 //!
 //! A socket has an ordinary descriptor (for options and for closing with a reset) and a place in the
-//! ring's table (for everything else). Entering and leaving the table are queued like any other
-//! operation, so that they happen in order with the operations around them. Nothing here is linked
-//! and nothing reaches io-wq.
+//! ring's table (for everything else). One whose attempt was refused keeps both over the close, for
+//! the slot's next attempt: making and closing a socket costs as much as the attempt. Entering and
+//! leaving the table are queued like any other operation, so that they happen in order with the
+//! operations around them. Nothing here is linked and nothing reaches io-wq.
 #![expect(unsafe_code, reason = "the ring and the memory it shares with the kernel")]
 
 mod memory;
@@ -68,8 +69,9 @@ pub struct Uring {
     entering: Box<[RawFd]>,
     /// Descriptors whose slots were closed; kept until the ring has seen the close.
     closing: Vec<OwnedFd>,
-    /// Scratch buffers in flight, by the user data of their send.
-    leased: Vec<(u64, u16)>,
+    /// Scratch buffers of closed connections whose sends have not come back yet, by the user data of
+    /// their send; those of open ones are with the socket.
+    leased_before: Vec<(u64, u16)>,
     /// Completions that the kernel does not make: attempts that ended before they reached the ring.
     synthetic: VecDeque<Completion>,
     /// How often the submission queue was emptied.
@@ -105,7 +107,25 @@ struct Socket {
     send_len: u32,
     /// What the socket's low-water mark was set to; a new socket's is 1.
     wake_bytes: u32,
+    /// The scratch buffer of the send in flight, by the user data of the send.
+    leased: Option<(u64, u16)>,
+    connect_token: u64,
     connect_flush: u64,
+    /// The address it was made for.
+    address_index: u32,
+    attempt: Attempt,
+}
+
+/// How a slot's last attempt went, as far as that decides about its socket.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Attempt {
+    /// Under way, or it ended in anything but a refusal.
+    #[default]
+    Other,
+    /// It was refused, and the slot is not closed yet.
+    Refused,
+    /// It was refused, and the slot was closed: the socket is there for the next attempt.
+    Spare,
 }
 
 impl Uring {
@@ -163,7 +183,7 @@ impl Uring {
             sockets: (0..setup.slots).map(|_| Socket::default()).collect(),
             entering: vec![-1; setup.slots as usize].into_boxed_slice(),
             closing: Vec::with_capacity(SQ_ENTRIES as usize),
-            leased: Vec::with_capacity(usize::from(setup.send_buffers)),
+            leased_before: Vec::with_capacity(usize::from(setup.send_buffers)),
             synthetic: VecDeque::with_capacity(SQ_ENTRIES as usize),
             flushes: 1,
             spin: setup.spin,
@@ -201,6 +221,9 @@ impl Uring {
         if self.ring.room() < 2 || self.sockets[index].connect_flush == self.flushes {
             return false;
         }
+        if self.connect_spare(slot, address_index, token) {
+            return true;
+        }
         debug_assert!(self.sockets[index].fd.is_none(), "the slot is in use");
         let is_unix = self.dialer.is_unix(address_index);
         let made = match is_unix {
@@ -218,14 +241,52 @@ impl Uring {
         if is_unix {
             self.conclude(token, Ok(0));
         } else {
-            let raw = self.dialer.raw(address_index);
-            let connect = opcode::Connect::new(Fixed(slot.0), raw.as_ptr(), raw.len());
-            self.ring.push(&connect.build().user_data(token.bits()));
+            self.push_connect(slot, address_index, token);
         }
         self.sockets[index].fd = Some(fd);
         self.sockets[index].wake_bytes = 1;
+        self.sockets[index].address_index = address_index;
         self.sockets[index].connect_flush = self.flushes;
         true
+    }
+
+    fn push_connect(&mut self, slot: Slot, address_index: u32, token: Token) {
+        let raw = self.dialer.raw(address_index);
+        let connect = opcode::Connect::new(Fixed(slot.0), raw.as_ptr(), raw.len());
+        self.ring.push(&connect.build().user_data(token.bits()));
+        self.sockets[slot.0 as usize].connect_token = token.bits();
+    }
+
+    /// Begins the attempt on the socket that the last one left, if that fits. One that does not is let
+    /// go: the next to enter the table takes its place there.
+    fn connect_spare(&mut self, slot: Slot, address_index: u32, token: Token) -> bool {
+        let socket = &mut self.sockets[slot.0 as usize];
+        if std::mem::take(&mut socket.attempt) != Attempt::Spare {
+            return false;
+        }
+        let fits = self.dialer.fits(socket.address_index, address_index);
+        if fits {
+            self.push_connect(slot, address_index, token);
+        } else {
+            socket.fd = None;
+        }
+        fits
+    }
+
+    /// Keeps the socket of a refused attempt, in which nothing is in flight, for the next one.
+    fn keep_spare(&mut self, slot: Slot) -> bool {
+        let socket = &mut self.sockets[slot.0 as usize];
+        let is_refused = std::mem::take(&mut socket.attempt) == Attempt::Refused;
+        // What was adopted has no address to be dialled.
+        if !is_refused || !self.dialer.fits(socket.address_index, socket.address_index) {
+            return false;
+        }
+        let Some(fd) = &socket.fd else { return false };
+        let is_spare = sys::disconnect(fd).is_ok();
+        if is_spare {
+            socket.attempt = Attempt::Spare;
+        }
+        is_spare
     }
 
     /// A socket file is connected at once or not at all. Through the ring, one whose listener has a
@@ -275,7 +336,12 @@ impl Uring {
         if self.ring.room() < 2 {
             return false;
         }
-        self.sockets[slot.0 as usize].send_token = INTERNAL;
+        let socket = &mut self.sockets[slot.0 as usize];
+        socket.send_token = INTERNAL;
+        // A slot may be closed more than once.
+        if socket.attempt == Attempt::Spare || self.keep_spare(slot) {
+            return true;
+        }
         if let Some(fd) = self.sockets[slot.0 as usize].fd.take() {
             if kind == CloseKind::Reset {
                 // A socket that refuses the option is closed in order, which is no worse.
@@ -401,9 +467,17 @@ impl Uring {
                     _ => self.recv_buffers.recycle(buffer),
                 }
             }
+            if token.kind() == crate::io::OpKind::Connect
+                && result == Err(IoError::Refused)
+                && let Some(socket) = self.sockets.get_mut(token.index() as usize)
+                && socket.connect_token == token.bits()
+            {
+                socket.attempt = Attempt::Refused;
+            }
             if token.kind() == crate::io::OpKind::Send {
-                if let Some(position) = self.leased.iter().position(|l| l.0 == token.bits()) {
-                    self.send_buffers.give_back(self.leased.swap_remove(position).1);
+                if let Some(buffer) = take_leased(&mut self.sockets, &mut self.leased_before, token)
+                {
+                    self.send_buffers.give_back(buffer);
                 }
                 // The kernel stops short of the whole only when the connection broke on the way, or
                 // when it was closed here.
@@ -420,6 +494,19 @@ impl Uring {
             room -= 1;
         }
     }
+}
+
+/// Ends the lease of a send that came back and says which buffer it was, if it had one. Sends of
+/// connections that were closed are few, and only they are searched for.
+fn take_leased(sockets: &mut [Socket], before: &mut Vec<(u64, u16)>, token: Token) -> Option<u16> {
+    let current = sockets.get_mut(token.index() as usize).map(|socket| &mut socket.leased);
+    if let Some(leased) = current
+        && let Some((_, buffer)) = leased.take_if(|(bits, _)| *bits == token.bits())
+    {
+        return Some(buffer);
+    }
+    let position = before.iter().position(|(bits, _)| *bits == token.bits())?;
+    Some(before.swap_remove(position).1)
 }
 
 impl Backend for Uring {
@@ -445,7 +532,8 @@ impl Backend for Uring {
             }
             Op::SendLeased { slot, lease, len } => {
                 let bytes = self.send_buffers.address(lease.buffer(), len);
-                self.leased.push((bits, lease.buffer()));
+                let leased = &mut self.sockets[slot.0 as usize].leased;
+                self.leased_before.extend(leased.replace((bits, lease.buffer())));
                 self.send(slot, bytes, len, Confirm::Always, token);
             }
             Op::RecvStream { slot } => {
@@ -541,8 +629,10 @@ impl Backend for Uring {
             self.let_go();
         }
         self.enter_table(slot, &fd);
-        self.sockets[slot.0 as usize].fd = Some(fd);
-        self.sockets[slot.0 as usize].wake_bytes = 1;
+        let socket = &mut self.sockets[slot.0 as usize];
+        socket.fd = Some(fd);
+        socket.wake_bytes = 1;
+        socket.attempt = Attempt::Other;
         Ok(())
     }
 

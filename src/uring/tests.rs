@@ -1,6 +1,7 @@
 //! The contract suite on real sockets, with every feature and with the newer ones masked.
 
 use super::*;
+use crate::io::OpKind;
 use crate::io::contract::{
     contract_suite,
     peer::{MakeBackend, OverSockets},
@@ -55,3 +56,62 @@ contract_suite!(newest, OverSockets<Newest>);
 contract_suite!(oldest, OverSockets<Oldest>);
 contract_suite!(spinning, OverSockets<Spinning>);
 contract_suite!(keeping, OverSockets<Keeping>);
+
+/// Attempts to a port that nobody listens on any more, and to the same one once somebody does again.
+#[test]
+fn a_refused_attempt_leaves_its_socket_to_the_next() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let setup = crate::io::contract::small();
+    let mut uring = Newest::make(Setup { addresses: vec![address.into()], ..setup });
+    let mut done = Completions::with_capacity(8);
+    let mut attempt = |uring: &mut Uring, generation: u32| {
+        let token = Token::new(OpKind::Connect, generation, 0);
+        uring.push(Op::Connect { slot: Slot(0), address_index: 0 }, token).unwrap();
+        done.items.clear();
+        while done.items.is_empty() {
+            uring.turn(u64::MAX, &mut done).unwrap();
+        }
+        assert_eq!((done.items.len(), done.items[0].token), (1, token));
+        let fd = uring.sockets[0].fd.as_ref().unwrap().as_raw_fd();
+        (done.items[0].result, fd)
+    };
+    let close = |uring: &mut Uring| {
+        let close = Op::Close { slot: Slot(0), kind: CloseKind::Orderly };
+        uring.push(close, Token::new(OpKind::Recv, 0, 0)).unwrap();
+    };
+    let (result, first) = attempt(&mut uring, 0);
+    assert_eq!(result, Err(IoError::Refused));
+    for generation in 1..4 {
+        close(&mut uring);
+        assert_eq!(attempt(&mut uring, generation), (Err(IoError::Refused), first));
+    }
+    close(&mut uring);
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    assert_eq!(attempt(&mut uring, 4), (Ok(0), first));
+    let fd = uring.sockets[0].fd.as_ref().unwrap().try_clone().unwrap();
+    assert!(std::net::TcpStream::from(fd).nodelay().unwrap(), "its options are lost");
+    // One that was connected is closed as ever.
+    close(&mut uring);
+    uring.turn(0, &mut done).unwrap();
+    assert!(uring.sockets[0].fd.is_none());
+    let (mut peer, _) = listener.accept().unwrap();
+    assert_eq!(std::io::Read::read(&mut peer, &mut [0; 1]).unwrap(), 0);
+}
+
+#[test]
+fn a_lease_comes_back_once_whatever_has_been_sent_in_its_slot_since() {
+    let mut sockets = vec![Socket::default(), Socket::default()];
+    let mut before = Vec::new();
+    let [old, new] = [1, 2].map(|generation| Token::new(OpKind::Send, generation, 0));
+    for (token, buffer) in [(old, 7), (new, 9)] {
+        before.extend(sockets[0].leased.replace((token.bits(), buffer)));
+    }
+    assert_eq!(take_leased(&mut sockets, &mut before, old), Some(7));
+    assert_eq!(take_leased(&mut sockets, &mut before, old), None);
+    assert_eq!(take_leased(&mut sockets, &mut before, new), Some(9));
+    assert_eq!(take_leased(&mut sockets, &mut before, new), None);
+    let elsewhere = Token::new(OpKind::Send, 2, 5);
+    assert_eq!(take_leased(&mut sockets, &mut before, elsewhere), None);
+}

@@ -30,6 +30,27 @@ pub(crate) fn connecting_to_a_closed_port_is_refused_and_the_slot_works_after_a_
     assert_eq!((seen.len(), &seen[0].read), (1, &pattern(7, 3)));
 }
 
+pub(crate) fn a_slot_that_was_refused_again_and_again_is_refused_once_each_time<F: Fixture>() {
+    let read = || Listener::Script(vec![Step::Read(3)]);
+    let mut client = Client::<F>::new(small(), vec![Listener::Refuse, Listener::Refuse, read()]);
+    for address_index in [0, 0, 0, 1, 0, 1] {
+        let connect = token(OpKind::Connect, 0);
+        client.push(Op::Connect { slot: Slot(0), address_index }, connect);
+        assert_eq!(client.wait(connect).result, Err(IoError::Refused));
+        client.pass(NS_PER_MS);
+        assert!(client.got.is_empty(), "a second completion: {:?}", client.got);
+        client.close(0, CloseKind::Orderly);
+        if address_index == 1 {
+            client.pass(NS_PER_MS);
+            client.close(0, CloseKind::Reset);
+        }
+    }
+    client.connect(0, 2);
+    client.send(0, 7, 3);
+    let seen = client.finish();
+    assert_eq!((seen.len(), &seen[0].read), (1, &pattern(7, 3)));
+}
+
 pub(crate) fn closing_ends_a_connect_that_nobody_answers<F: Fixture>() {
     let mut client = Client::<F>::new(small(), vec![Listener::Blackhole]);
     let connect = token(OpKind::Connect, 0);
