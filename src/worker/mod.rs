@@ -455,6 +455,9 @@ impl<B: Backend> Worker<B> {
         self.recorder.advance(now_ns);
         self.note_delay(last_ns, until_ns);
         self.step_phase(last_ns);
+        if now_ns >= self.next_expiry_ns {
+            self.end_late(&done.items);
+        }
         let is_stale = !done.items.is_empty();
         for completion in done.items.drain(..) {
             self.complete(completion);
@@ -720,6 +723,18 @@ impl<B: Backend> Worker<B> {
             let conn = &self.conns[index as usize];
             if conn.status() != Status::Parting {
                 self.next_expiry_ns = self.next_expiry_ns.min(conn.expiry_ns(&self.task.shape));
+            }
+        }
+    }
+
+    /// What came after its request's time is no answer any more, however early the kernel had it: the
+    /// request ends before its connection hears of it. Only for turns in which anything can be late.
+    #[cold]
+    fn end_late(&mut self, items: &[Completion]) {
+        for item in items {
+            let index = item.token.index();
+            if self.conns.get(index as usize).is_some_and(|conn| conn.status() == Status::Open) {
+                self.check_time(index);
             }
         }
     }

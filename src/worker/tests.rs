@@ -5,6 +5,7 @@ mod blocks;
 mod catalogue;
 mod checks;
 mod churn;
+mod late;
 mod mixed;
 mod paced;
 mod seeds;
