@@ -50,6 +50,9 @@ const RETRY_GRID_FROM_NS: u64 = 100_000_000;
 const RETRY_GRID_NS: u64 = 10_000_000;
 /// First pause after an attempt that failed, in nanoseconds.
 const BACKOFF_NS_MIN: u64 = 1_000_000;
+/// How often the pause doubles with every attempt that failed. At once a second a dead server is
+/// cheap; what it costs is the way there.
+const BACKOFF_DOUBLINGS: u32 = 2;
 /// How long an announced close may take the peer before we close, in nanoseconds. Letting the peer
 /// go first leaves the TIME_WAIT, and with it the port, on its side.
 pub const PARTING_NS: u64 = 1_000_000;
@@ -795,7 +798,8 @@ impl Conn {
     }
 
     fn backoff_ns<B: Backend>(&mut self, ctx: &mut Context<'_, B>) -> u64 {
-        let pause_ns = (BACKOFF_NS_MIN << self.failures_in_a_row.min(20)).min(BACKOFF_NS_MAX);
+        let doublings = BACKOFF_DOUBLINGS * self.failures_in_a_row.min(10);
+        let pause_ns = (BACKOFF_NS_MIN << doublings).min(BACKOFF_NS_MAX);
         self.failures_in_a_row += 1;
         let jittered_ns = pause_ns / 2 + ctx.rng.below(pause_ns / 2 + 1);
         let retry_ns = ctx.recorder.now_ns() + jittered_ns;
