@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use certificates::{Authority, Valid};
 use rustls::pki_types::pem::PemObject as _;
@@ -34,14 +35,13 @@ use wring::units::Rate;
 static ALLOCATOR: CountingAllocator = CountingAllocator::new(is_worker);
 
 const MS: u64 = 1_000_000;
-const DURATION_NS: u64 = 900 * MS;
+const DURATION_NS: u64 = 1000 * MS;
 /// Longer than any machine is busy; it bounds a hang.
 const PATIENCE_NS: u64 = 40_000 * MS;
-/// Nobody looks any more after this: on a busy machine a look may come later than its time says, and
-/// what ends a worker frees all it has.
-const LAST_LOOK_NS: u64 = 700 * MS;
-/// By then every connection has been through all it will go through again and again.
+/// By then, and after so many requests in each place for one, every connection has been through all
+/// it will go through again and again.
 const STEADY_NS: u64 = 300 * MS;
+const STEADY_ROUNDS: u64 = 4;
 
 /// Calls of the allocator that rustls makes to encrypt one record and to decrypt another.
 const CALLS_OF_RUSTLS: u64 = 4;
@@ -105,53 +105,79 @@ fn server(body_bytes: u64, engine: Engine, close_after: Option<u32>) -> Server {
     .unwrap()
 }
 
-/// Runs `plan`; from the steady state on no worker may call the allocator, and at no moment may
-/// there be an io-wq thread.
-fn run_steadily(plan: &Plan) -> RunResult {
-    let (result, calls) = run_watched(plan, || 0);
-    assert_eq!(calls.of_workers, 0, "the last time about {} bytes", calls.last_bytes);
-    result
-}
-
-/// What was counted from the steady state on.
-#[derive(Debug, Default)]
-struct Calls {
+/// What was seen of the allocator while all of some runs were steady.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    steady: usize,
+    looks: u32,
     /// Of the allocator, by workers.
-    of_workers: u64,
+    calls: u64,
     /// Bytes that the last of them was about.
     last_bytes: u64,
-    /// By how much the test's own count grew meanwhile.
+    /// The test's own count at the beginning, and by how much it grew meanwhile.
+    before: u64,
     meanwhile: u64,
+}
+
+/// Runs all `plans` at once; from the steady state on no worker may call the allocator, and at no
+/// moment may there be an io-wq thread.
+fn run_steadily(plans: &[Plan]) -> Vec<RunResult> {
+    let (results, seen) = run_watched(plans, &|| 0);
+    assert_eq!(seen.calls, 0, "a worker's last call was about {} bytes", seen.last_bytes);
+    results
 }
 
 /// The same without a word on what workers do with the allocator, but with their calls, and what
 /// `count` grew by meanwhile.
-fn run_watched(plan: &Plan, count: impl Fn() -> u64) -> (RunResult, Calls) {
-    let (mut is_open, mut looks, mut before) = (false, 0, 0);
-    let mut calls = Calls::default();
+fn run_watched(plans: &[Plan], count: &(dyn Fn() -> u64 + Sync)) -> (Vec<RunResult>, Seen) {
+    let (begun, seen) = (Instant::now(), Mutex::new(Seen::default()));
+    let results = thread::scope(|scope| {
+        let (all, seen) = (plans.len(), &seen);
+        let run = |plan| scope.spawn(move || watched(plan, all, begun, seen, count));
+        let running: Vec<_> = plans.iter().map(run).collect();
+        running.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    ALLOCATOR.close();
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.looks >= 2, "looked only {} times", seen.looks);
+    (results, seen)
+}
+
+/// Runs `plan` as one of `runs` that began at the same time.
+fn watched(
+    plan: &Plan,
+    runs: usize,
+    begun: Instant,
+    seen: &Mutex<Seen>,
+    count: &dyn Fn() -> u64,
+) -> RunResult {
+    let mut is_steady = false;
+    let rounds = STEADY_ROUNDS * u64::from(plan.connections * plan.depth);
     let mut watch = |progress: &run::Progress| {
         assert_eq!(sys::io_wq_threads(), Some(0), "after {} ns", progress.elapsed_ns);
-        if is_open && progress.elapsed_ns < LAST_LOOK_NS {
-            looks += 1;
-            calls = Calls {
-                of_workers: ALLOCATOR.calls(),
-                last_bytes: ALLOCATOR.last_bytes(),
-                meanwhile: count() - before,
-            };
-        } else if !is_open && progress.elapsed_ns >= STEADY_NS {
-            is_open = true;
-            before = count();
-            ALLOCATOR.open();
+        let mut seen = seen.lock().unwrap();
+        if !is_steady && progress.elapsed_ns >= STEADY_NS && progress.completed >= rounds {
+            is_steady = true;
+            seen.steady += 1;
+            if seen.steady == runs {
+                seen.before = count();
+                ALLOCATOR.open();
+            }
+        } else if seen.steady == runs {
+            let (calls, last_bytes) = (ALLOCATOR.calls(), ALLOCATOR.last_bytes());
+            let meanwhile = count() - seen.before;
+            // What ends a worker frees all it has, and on a busy machine any look may be late: it
+            // counts when, after it, no run can have ended yet, none of which began before `begun`.
+            if begun.elapsed() < Duration::from_nanos(DURATION_NS) {
+                *seen = Seen { looks: seen.looks + 1, calls, last_bytes, meanwhile, ..*seen };
+            }
         }
     };
     // Never installed, so nothing is taken over from the test harness.
-    let result = run::measure(plan, &Signals::default(), &mut watch, &|| None);
-    ALLOCATOR.close();
-    let result = result.unwrap();
-    assert!(looks >= 2, "looked only {looks} times");
+    let result = run::measure(plan, &Signals::default(), &mut watch, &|| None).unwrap();
     assert!(result.total.whole().completed > 20, "{:?}", result.total.whole());
     assert_eq!(result.total.inflight_end, 0);
-    (result, calls)
+    result
 }
 
 #[test]
@@ -175,9 +201,14 @@ fn what_a_worker_allocates_is_counted_and_what_others_do_is_not() {
 #[test]
 fn small_answers_cost_a_worker_no_allocation_at_any_depth() {
     let _alone = alone();
-    for (engine, depth) in ENGINES.into_iter().flat_map(|engine| [(engine, 1), (engine, 16)]) {
-        let server = server(100, Engine::Backend, None);
-        let result = run_steadily(&plan(server.address(), 64, depth, engine));
+    let loads = ENGINES.into_iter().flat_map(|engine| [(engine, 1), (engine, 16)]);
+    let (plans, servers): (Vec<_>, Vec<_>) = loads
+        .map(|(engine, depth)| {
+            let server = server(100, Engine::Backend, None);
+            (plan(server.address(), 64, depth, engine), server)
+        })
+        .unzip();
+    for (result, server) in run_steadily(&plans).iter().zip(servers) {
         assert_eq!(result.total.whole().completed, server.stop().requests);
     }
 }
@@ -202,17 +233,21 @@ fn targets(is_filled: bool) -> Arc<Targets> {
 fn several_targets_and_what_is_filled_in_cost_a_worker_no_allocation() {
     let _alone = alone();
     let [first, second] = ENGINES;
-    for (engine, depth, is_filled) in
-        [(first, 16, true), (first, 1, false), (second, 1, true), (second, 16, false)]
-    {
-        let server = server(100, Engine::Backend, None);
-        let targets = targets(is_filled);
-        let plan = Plan {
-            request: targets.list()[0].request.clone(),
-            targets: Some(targets),
-            ..plan(server.address(), 16, depth, engine)
-        };
-        let result = run_steadily(&plan);
+    let loads = [(first, 16, true), (first, 1, false), (second, 1, true), (second, 16, false)];
+    let (plans, servers): (Vec<_>, Vec<_>) = loads
+        .into_iter()
+        .map(|(engine, depth, is_filled)| {
+            let server = server(100, Engine::Backend, None);
+            let targets = targets(is_filled);
+            let plan = Plan {
+                request: targets.list()[0].request.clone(),
+                targets: Some(targets),
+                ..plan(server.address(), 16, depth, engine)
+            };
+            (plan, server)
+        })
+        .unzip();
+    for (result, server) in run_steadily(&plans).iter().zip(servers) {
         assert_eq!(result.total.whole().completed, server.stop().requests);
         assert!(result.total.targets.iter().all(|target| target.whole().completed > 0));
     }
@@ -222,8 +257,8 @@ fn several_targets_and_what_is_filled_in_cost_a_worker_no_allocation() {
 fn large_bodies_thrown_away_in_the_kernel_cost_a_worker_no_allocation() {
     let _alone = alone();
     let server = server(1 << 20, Engine::TokioUring, None);
-    for engine in ENGINES {
-        let result = run_steadily(&plan(server.address(), 16, 1, engine));
+    let plans = ENGINES.map(|engine| plan(server.address(), 16, 1, engine));
+    for result in run_steadily(&plans) {
         assert_eq!(result.total.bytes.body, result.total.whole().completed << 20);
     }
 }
@@ -231,9 +266,13 @@ fn large_bodies_thrown_away_in_the_kernel_cost_a_worker_no_allocation() {
 #[test]
 fn connections_that_come_and_go_cost_a_worker_no_allocation() {
     let _alone = alone();
-    for engine in ENGINES {
-        let server = server(100, Engine::Backend, Some(3));
-        let result = run_steadily(&plan(server.address(), 16, 1, engine));
+    let servers = ENGINES.map(|_| server(100, Engine::Backend, Some(3)));
+    let plans: Vec<_> = ENGINES
+        .into_iter()
+        .zip(&servers)
+        .map(|(engine, server)| plan(server.address(), 16, 1, engine))
+        .collect();
+    for result in run_steadily(&plans) {
         assert!(result.total.connections.established > 100, "{:?}", result.total.connections);
     }
 }
@@ -242,6 +281,7 @@ fn connections_that_come_and_go_cost_a_worker_no_allocation() {
 fn connections_that_wring_closes_cost_a_worker_no_allocation() {
     let _alone = alone();
     let server = server(100, Engine::Backend, None);
+    let mut plans = Vec::new();
     for engine in ENGINES {
         for close in [CloseKind::Reset, CloseKind::Orderly] {
             let mut plan = plan(server.address(), 16, 4, engine);
@@ -250,10 +290,12 @@ fn connections_that_wring_closes_cost_a_worker_no_allocation() {
             plan.network.close = close;
             plan.network.sources = vec![[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];
             plan.network.connect_rate = Rate::new(20_000, 1000 * MS);
-            let result = run_steadily(&plan);
-            assert!(result.total.connect_window.len() > 100, "{:?}", result.total.connections);
-            assert_eq!(result.total.whole().failed.total(), 0);
+            plans.push(plan);
         }
+    }
+    for result in run_steadily(&plans) {
+        assert!(result.total.connect_window.len() > 100, "{:?}", result.total.connections);
+        assert_eq!(result.total.whole().failed.total(), 0);
     }
 }
 
@@ -268,11 +310,13 @@ fn what_comes_first_on_a_connection_costs_a_worker_no_allocation() {
     }));
     let connect: Arc<[u8]> = Arc::from(&b"CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"[..]);
     let tunnel = Prelude::Tunnels(Arc::from([Some(connect)]));
-    for engine in ENGINES {
+    let plans = ENGINES.map(|engine| {
         let mut plan = plan(address, 8, 1, engine);
         plan.network.requests_per_connection = Some(1);
         plan.network.prelude = Some(tunnel.clone());
-        let result = run_steadily(&plan);
+        plan
+    });
+    for result in run_steadily(&plans) {
         assert_eq!(result.total.whole().failed.total(), 0);
         assert!(result.total.connect_window.len() > 20, "{:?}", result.total.connections);
     }
@@ -299,8 +343,8 @@ fn answers_in_pieces_cost_a_worker_no_allocation() {
         "abcdef",
     ];
     let address = piecewise([chunked.map(str::to_owned), long.map(str::to_owned)]);
-    for engine in ENGINES {
-        let result = run_steadily(&plan(address, 4, 2, engine));
+    let plans = ENGINES.map(|engine| plan(address, 4, 2, engine));
+    for result in run_steadily(&plans) {
         assert_eq!(result.total.whole().failed.total(), 0);
         assert_eq!(result.total.bytes.body, result.total.whole().completed * 16);
     }
@@ -327,14 +371,14 @@ fn over_tls_nothing_but_the_records_of_rustls_costs_a_worker_an_allocation() {
         };
         let settings = Settings::new(options).unwrap();
         let plan = Plan { tls: Some(Tls { settings }), ..plan(address, 8, depth, engine) };
-        let (result, calls) = run_watched(&plan, || rounds.load(Ordering::SeqCst));
-        assert_eq!(result.total.whole().failed.total(), 0);
-        let rounds = calls.meanwhile;
-        assert!(rounds > 20, "{calls:?}");
+        let (results, seen) = run_watched(&[plan], &|| rounds.load(Ordering::SeqCst));
+        assert_eq!(results[0].total.whole().failed.total(), 0);
+        let rounds = seen.meanwhile;
+        assert!(rounds > 20, "{seen:?}");
         // Rounds under way at either end are counted by one side alone, and a busy server may see two
         // records at once.
         let most = rounds * CALLS_OF_RUSTLS + rounds / 5 + 64;
-        assert!(calls.of_workers <= most, "{engine:?}, depth {depth}: {calls:?}");
+        assert!(seen.calls <= most, "{engine:?}, depth {depth}: {seen:?}");
     }
 }
 
