@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use support::serve::Serve;
-use support::{Nginx, assert_identities_hold, number, report_of, said, wring};
+use support::{Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ struct Counts {
 fn counts(arguments: &[&str]) -> Counts {
     // No answer is given up for being late on a busy machine.
     let output = wring(&[arguments, &["-T", "40s"]].concat(), RUN_MAX);
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    assert!(is_measured(&output), "{arguments:?}: {}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
     let number = |pointer: &str| number(&report, pointer);

@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
-use support::{assert_identities_hold, find_program, number, report_of, run, said, wring};
+use support::{
+    assert_identities_hold, find_program, is_measured, number, report_of, run, said, wring,
+};
 
 /// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
@@ -18,7 +20,7 @@ const WRING: &str = env!("CARGO_BIN_EXE_wring");
 /// A good run against `url`, with its report.
 fn measured(url: &str, line: &[&str]) -> Value {
     let output = wring(&[&[url, "--json"], line].concat(), RUN_MAX);
-    assert!(output.status.success(), "{line:?}: {}", said(&output));
+    assert!(is_measured(&output), "{line:?}: {}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
     report
@@ -41,7 +43,7 @@ fn fifteen_connections_on_two_threads_are_fifteen() {
 fn more_threads_than_connections_are_fewer_and_it_is_said() {
     let serve = Serve::start(&[]);
     let output = wring(&[&serve.url(), "-t", "4", "-c", "2", "-n", "10"], RUN_MAX);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     let stderr = String::from_utf8(output.stderr.clone()).unwrap();
     assert!(stderr.contains("-t 4") && stderr.contains("2 threads"), "{stderr}");
     assert!(output.stdout.starts_with(b"Running "));
@@ -161,7 +163,7 @@ fn latency_is_never_less_than_the_servers_delay() {
 
 fn check_selftest(command: &mut Command) -> (String, String) {
     let output = run(command, Duration::from_secs(120));
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.starts_with("Running 1s test @ http://127.0.0.1:"), "{text}");
     assert!(text.contains("I1–I8 hold") || text.contains("I1–I7 hold"), "{text}");
@@ -187,7 +189,7 @@ fn a_single_cpu_is_shared_and_it_is_said() {
     let cpu = report["manifest"]["cpus_allowed"][0].to_string();
     let line = ["-c", &*cpu, WRING, &serve.url(), "-n", "1000", "-c", "9", "--json"];
     let output = run(Command::new(&taskset).args(line), RUN_MAX);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     assert_eq!(report_of(&output)["workers"].as_array().unwrap().len(), 1);
     let mut selftest = Command::new(&taskset);
     let (_, stderr) = check_selftest(selftest.args(["-c", &cpu, WRING, "selftest", "-d", "1s"]));
@@ -198,7 +200,7 @@ fn a_single_cpu_is_shared_and_it_is_said() {
 fn a_selftests_json_holds_against_the_targets_own_count() {
     let line = ["selftest", "-d", "300ms", "-c", "15", "-p", "16", "--json"];
     let output = wring(&line, RUN_MAX);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
     let sixth = &report["identities"][5];

@@ -83,15 +83,18 @@ fn what_is_due_is_sent_and_the_target_gets_it() {
     let mut all = 0;
     let report = attempted(&serve.url(), &line, |report| {
         all += number(report, "/requests/completed");
-        is_valid(report) && number(report, "/requests/started") == 1000
+        report["verdict"]["kind"] == "schedule kept"
     });
-    // On a machine that is busy all the time, a target may have no CPU for as long as it takes.
+    // On a machine that is busy all the time, wring or the target may have no CPU for as long as it
+    // takes. Then the verdict says so, and there is evidence of it.
     let started = number(&report, "/requests/started");
-    if started == 1000 {
-        assert_verdict(&report, "schedule kept");
-    } else {
-        assert_ne!(report["verdict"]["kind"], "schedule kept", "{report}");
-    }
+    let is_fine = match report["verdict"]["kind"].as_str() {
+        Some("schedule kept") => started == 1000,
+        Some("rate not held by the target") => number(&report, "/window/completed") < 1000,
+        Some("generator-limited") => report["verdict"]["busy_share"].as_f64() >= Some(0.9),
+        _ => !is_valid(&report),
+    };
+    assert!(is_fine, "{report}");
     for count in ["requests/completed", "latency/count", "service/count", "send_lag/total/count"] {
         assert_eq!(number(&report, &format!("/{count}")), started, "{count}");
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::scripted::{Script, Scripted};
-use support::{Folder, Nginx, assert_identities_hold, number, report_of, said, wring};
+use support::{Folder, Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(40);
@@ -24,7 +24,7 @@ fn sent_to(server: &Scripted, arguments: &[&str]) -> String {
     let arguments: Vec<String> = arguments.iter().map(|a| a.replace("{}", &authority)).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = wring(&[&arguments[..], &["-n", "1", "-c", "1"]].concat(), RUN_MAX);
-    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    assert!(is_measured(&output), "{arguments:?}: {}", said(&output));
     let received = server.received();
     assert_eq!(received.len(), 1, "one connection");
     String::from_utf8(received[0].clone()).unwrap().replace(&authority, "{}")
@@ -117,7 +117,7 @@ fn a_large_body_arrives_whole_however_often() {
     let line =
         [&*server.url(), "-b", &file, "-n", "7", "-c", "1", "-p", "3", "-T", "30s", "--json"];
     let output = wring(&line, RUN_MAX);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     let head =
         format!("POST / HTTP/1.1\r\nHost: {}\r\nContent-Length: 300000\r\n\r\n", server.address);
     let expected = [head.as_bytes(), &body].concat().repeat(7);
@@ -141,7 +141,7 @@ fn a_name_is_sent_as_typed_and_all_its_addresses_are_used_evenly() {
     let both: Vec<SocketAddr> = ("localhost", port).to_socket_addrs().unwrap().collect();
     let url = format!("http://localhost:{port}/");
     let output = wring(&[&url, "-c", "8", "-n", "80", "--json"], RUN_MAX);
-    assert!(output.status.success(), "{}", said(&output));
+    assert!(is_measured(&output), "{}", said(&output));
     let report = report_of(&output);
     let printed: Vec<String> =
         report["asked"]["addresses"].as_array().unwrap().iter().map(text_of).collect();
@@ -185,7 +185,7 @@ fn check_framing(script: Script, line: &[&str], status: &str, classes: [u64; 4])
     let said_bytes = String::from_utf8_lossy(&answer).into_owned();
     let server = Scripted::start(script);
     let output = wring(&[&[&*server.url(), "-n", "40", "--json"], line].concat(), RUN_MAX);
-    assert!(output.status.success(), "{said_bytes}: {}", said(&output));
+    assert!(is_measured(&output), "{said_bytes}: {}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
     assert_eq!(number(&report, "/requests/completed"), 40, "{said_bytes}");
@@ -266,7 +266,7 @@ fn large_bodies_from_nginx_are_counted_to_the_byte() {
         for depth in ["1", "4"] {
             let url = nginx.url(&size.to_string());
             let output = wring(&[&url, "-c", "5", "-p", depth, "-n", "60", "--json"], RUN_MAX);
-            assert!(output.status.success(), "{}", said(&output));
+            assert!(is_measured(&output), "{}", said(&output));
             let report = report_of(&output);
             assert_identities_hold(&report);
             assert_eq!(number(&report, "/requests/completed"), 60);

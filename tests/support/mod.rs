@@ -327,6 +327,27 @@ pub(crate) fn said(output: &Output) -> String {
     format!("{}\nstdout:\n{stdout}\nstderr:\n{stderr}", output.status)
 }
 
+/// Whether a run ended with `code`, or was called invalid for the one reason that this machine gave
+/// wring no CPU in time: its times are worth nothing then, and its counts are as exact as ever.
+pub(crate) fn ended_with(output: &Output, code: i32) -> bool {
+    const LATE: [&str; 3] =
+        ["a worker's loop stood still for ", "wring itself sent late", "waited for its CPU for "];
+    let ended = output.status.code();
+    if ended == Some(code) || ended != Some(4) {
+        return ended == Some(code);
+    }
+    let words = said(output);
+    let is_late = LATE.iter().any(|late| words.contains(late));
+    let is_worse = words.contains("is broken") || words.contains("backend broke");
+    // The other codes are for what is worse than an invalid measurement, and come first.
+    is_late && !is_worse && ![1, 2, 3].contains(&code)
+}
+
+/// The same for a run that is to end well.
+pub(crate) fn is_measured(output: &Output) -> bool {
+    ended_with(output, 0)
+}
+
 /// The report of a run with `--json`, which must be all there is on stdout.
 pub(crate) fn report_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout)
