@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use catalogue::{Case, Counts, Delivery, GOOD, NAMES, cases};
 use serde_json::Value;
 use support::bytes::{ByteServer, Step};
-use support::faults::{HANG, State, await_that, connections_to};
-use support::{Folder, assert_identities_hold, number, report_of, said, wring};
+use support::faults::{HANG, State, await_that, connections_to, on_every_engine};
+use support::{Folder, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Every engine is held to the same table.
 const ENGINES: [&str; 2] = ["uring", "epoll"];
@@ -98,9 +98,7 @@ fn run(engine: &str, cases: &[&Case]) -> Run {
     line.push(server.url());
     let output = wring(&line.iter().map(String::as_str).collect::<Vec<_>>(), RUN_MAX);
     let names: Vec<String> = cases.iter().map(|case| case.name()).collect();
-    // A busy machine sends late, which invalidates times and no count.
-    let is_late = first.rate_per_s.is_some() && output.status.code() == Some(4);
-    let is_fine = is_late || matches!(output.status.code(), Some(0 | 3));
+    let is_fine = is_measured(&output) || output.status.code() == Some(3);
     assert!(is_fine, "{names:?}: {}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
@@ -170,7 +168,7 @@ fn check_family(family: &str) {
             alone,
         )
     };
-    for engine in ENGINES {
+    on_every_engine(|engine| {
         let mut rest: Vec<&Case> = all.iter().collect();
         while let Some(first) = rest.first().copied() {
             let (group, others): (Vec<_>, Vec<_>) =
@@ -180,7 +178,7 @@ fn check_family(family: &str) {
                 check_group(engine, group);
             }
         }
-    }
+    });
 }
 
 fn check_group(engine: &str, group: &[&Case]) {
@@ -227,7 +225,7 @@ fn report(engine: &str, line: &str, url: &str) -> Value {
     let output = wring(&[&["--engine", engine, "-t", "1", "--json"], &line[..]].concat(), RUN_MAX);
     let report = report_of(&output);
     assert_identities_hold(&report);
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{}", said(&output));
+    assert!(is_measured(&output) || output.status.code() == Some(3), "{}", said(&output));
     report
 }
 
@@ -378,8 +376,10 @@ fn an_attempt_that_is_dropped_ends_in_time() {
         assert!(begin.elapsed() < HANG, "{:?}", begin.elapsed());
         assert_eq!(output.status.code(), Some(3), "{}", said(&output));
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let said = ["could be opened: 1 timeout", "could be opened: 2 timeout"];
-        assert!(said.iter().any(|said| stderr.contains(said)), "{stderr}");
+        // How many attempts there is time for is the machine's; all of them end for the one reason.
+        let causes = stderr.split_once("could be opened: ").unwrap().1.lines().next().unwrap();
+        let count = causes.strip_suffix(" timeout").and_then(|count| count.parse::<u64>().ok());
+        assert!(count >= Some(1), "{stderr}");
     }
 }
 

@@ -232,16 +232,18 @@ fn reuse() -> Vec<Case> {
     let keep = "Connection: keep-alive\r\n";
     let close = "Connection: close\r\n";
     let after_end = format!("{}¦HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", GOOD);
+    // Over a real socket what nobody asked for has to come before the next request leaves, half a
+    // second later; then it would be taken for the answer, and rightly.
     let idle = Case {
-        rate_per_s: Some(20),
-        ..Case::new("B35", "at 20 a second", GOOD, "200*4 body=8 unsolicited*4 stray=204")
+        rate_per_s: Some(2),
+        ..Case::new("B35", "at 2 a second", GOOD, "200*2 body=4 unsolicited*2 stray=102")
             .then([
                 Step::Pause(15),
                 Step::Send(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n".to_vec()),
                 Step::Gap,
                 Step::Fin,
             ])
-            .run(4, 4)
+            .run(2, 2)
     };
     let refused_upload =
         "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
