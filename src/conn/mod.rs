@@ -47,12 +47,12 @@ const BACKOFF_NS_MAX: u64 = 1_000_000_000;
 /// Pauses from this length on end on a grid of `RETRY_GRID_NS`, so that the attempts of many
 /// connections share their wake-ups.
 const RETRY_GRID_FROM_NS: u64 = 100_000_000;
-const RETRY_GRID_NS: u64 = 10_000_000;
+const RETRY_GRID_NS: u64 = 20_000_000;
 /// First pause after an attempt that failed, in nanoseconds.
 const BACKOFF_NS_MIN: u64 = 1_000_000;
 /// How often the pause doubles with every attempt that failed. At once a second a dead server is
 /// cheap; what it costs is the way there.
-const BACKOFF_DOUBLINGS: u32 = 2;
+const BACKOFF_DOUBLINGS: u32 = 3;
 /// How long an announced close may take the peer before we close, in nanoseconds. Letting the peer
 /// go first leaves the TIME_WAIT, and with it the port, on its side.
 pub const PARTING_NS: u64 = 1_000_000;
@@ -801,7 +801,7 @@ impl Conn {
         let doublings = BACKOFF_DOUBLINGS * self.failures_in_a_row.min(10);
         let pause_ns = (BACKOFF_NS_MIN << doublings).min(BACKOFF_NS_MAX);
         self.failures_in_a_row += 1;
-        let jittered_ns = pause_ns / 2 + ctx.rng.below(pause_ns / 2 + 1);
+        let jittered_ns = pause_ns - ctx.rng.below(pause_ns / 4 + 1);
         let retry_ns = ctx.recorder.now_ns() + jittered_ns;
         if pause_ns < RETRY_GRID_FROM_NS {
             return retry_ns;

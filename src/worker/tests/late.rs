@@ -19,12 +19,12 @@ fn refused(run: &Run) -> u64 {
 }
 
 #[test]
-fn a_dead_server_gets_six_quick_attempts_of_each_connection_and_then_four_in_three_seconds() {
+fn a_dead_server_gets_five_quick_attempts_of_each_connection_and_then_one_a_second() {
     let [early, late] = [2, 5].map(|end| refused(&dead_until(60 * SECOND, MANY, end * SECOND)));
-    // 1, 4, 16, 64, 256 ms, each shortened by up to a half, and then one second, likewise.
+    // 1, 8, 64, 512 ms, each shortened by up to a quarter, and then one second, likewise.
     let each = |count: u64| count as f64 / f64::from(MANY);
-    assert!((7.5..=9.0).contains(&each(early)), "{early} attempts in the first two seconds");
-    assert!((3.7..=4.3).contains(&each(late - early)), "{} in three more", late - early);
+    assert!((6.0..=7.2).contains(&each(early)), "{early} attempts in the first two seconds");
+    assert!((3.2..=3.6).contains(&each(late - early)), "{} in three more", late - early);
 }
 
 #[test]
