@@ -224,7 +224,7 @@ impl Drawn {
         let whole = total.whole();
         assert_eq!((whole.failed.total(), total.inflight_end), (0, 0), "{:?}", whole.failed);
         let ConnectionCounts { errored, closed_by_peer, failed, .. } = total.connections;
-        assert_eq!((errored, closed_by_peer, failed.total()), (0, 0, 0));
+        assert_eq!((errored, closed_by_peer, failed.total()), (0, 0, 0), "{failed:?}");
         let sum = |pick: fn(&Parts) -> u64| -> u64 {
             let of = |one: &Ended| -> u64 {
                 let sent = one.sim.answers_of();

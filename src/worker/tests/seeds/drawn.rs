@@ -105,6 +105,11 @@ impl Drawn {
         it.draw_server(rng);
         it.draw_world(rng);
         it.draw_load(rng);
+        if calm {
+            // An attempt lasts no longer than the opening may. One that follows a connection waits
+            // for its end first, so it takes more than a round trip.
+            it.opening_ns = it.opening_ns.max(8 * it.model.one_way_ns);
+        }
         if one_in(rng, 3) {
             it.requests_max = log_uniform(rng, 1, 30);
             it.close = if one_in(rng, 2) { CloseKind::Reset } else { CloseKind::Orderly };
