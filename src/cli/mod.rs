@@ -148,6 +148,8 @@ pub fn main(
     argv: impl IntoIterator<Item = OsString>,
     execute: impl FnOnce(Job) -> Result<u8, CliError>,
 ) -> ExitCode {
+    // Without it more is resident, and in larger steps; nothing else.
+    let _ = crate::sys::refuse_huge_pages();
     let code = match prepare(argv.into_iter().collect(), &crate::sys::allowed_cpus()) {
         Err(refusal) => {
             // The code tells more than a stream that nobody reads.

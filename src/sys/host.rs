@@ -49,6 +49,14 @@ pub fn ensure_descriptors(needed: u64) -> Result<(), FdLimit> {
     if enough { Ok(()) } else { check(written).map(drop).map_err(|_| refusal) }
 }
 
+/// Has this process's memory come in ordinary pages (prctl(2), PR_SET_THP_DISABLE). True when the
+/// kernel agrees. The allocator asks for huge ones, of which each is resident with its first byte.
+pub fn refuse_huge_pages() -> bool {
+    let [yes, unused]: [libc::c_ulong; 2] = [1, 0];
+    // SAFETY: the call takes numbers only.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, yes, unused, unused, unused) == 0 }
+}
+
 /// Memory of this process that is in RAM now, in bytes.
 pub fn resident_bytes() -> Option<u64> {
     status_bytes(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
