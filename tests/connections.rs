@@ -115,7 +115,7 @@ fn a_server_with_a_short_queue_behind_a_socket_file_gets_every_connection_in_the
     });
     for engine in ENGINES {
         let path = path.to_str().expect("a plain path");
-        let line = ["--unix-socket", path, "-c", "12", "-d", "300ms", "-t", "1"];
+        let line = ["--unix-socket", path, "-c", "12", "-d", "1500ms", "-t", "1"];
         let report = measured(engine, "http://h/", &line);
         assert_eq!(number(&report, "/connections/open_max"), 12, "{engine}: {report}");
         assert!(number(&report, "/connections/failures/busy") > 0, "{engine}: {report}");
