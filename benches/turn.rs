@@ -72,7 +72,6 @@ fn sim(arena: &Arena) -> Sim {
         send_buffer_bytes: 0,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     };
     Sim::new(setup, Model::answering(answer()))
 }

@@ -51,8 +51,6 @@ pub const POISSON_RATE_PER_S_MAX: u64 = 10_000_000;
 pub const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// Completions handed over by one turn of a backend, at most.
 pub const COMPLETIONS_PER_TURN: usize = 256;
-/// Longest wait for a fuller batch of completions after a full one, in nanoseconds.
-pub const LINGER_NS: u64 = 20_000;
 /// One look for work takes less than this, in nanoseconds; what took longer was no spinning: the
 /// thread had lost its CPU.
 pub const SPIN_STEP_NS_MAX: u64 = 2_000;

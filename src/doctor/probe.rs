@@ -90,7 +90,6 @@ fn try_ring(clock: Clock) -> Result<String, Refused> {
         send_buffer_bytes: 0,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: limits::LINGER_NS,
     };
     Uring::new(setup, clock)
         .map(|ring| ring.description())

@@ -226,7 +226,6 @@ fn the_features_looked_for_are_those_that_a_ring_names() {
         send_buffer_bytes: 0,
         spin: crate::io::Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     };
     let masked = |masked| {
         let ring = crate::uring::Uring::with_masked(setup.clone(), clock, masked).unwrap();

@@ -8,9 +8,6 @@
 //! less comes than could, which in a stream means that nothing is left. Each socket gets a few
 //! receives at a time, so that a busy one starves nobody. One clock read stamps the batch.
 //!
-//! It does not linger for fuller turns (`Setup::linger_ns`): a turn here costs one call, and each send
-//! and receive one more, however full it is.
-//!
 //! The socket of a refused attempt is kept over the close, for the slot's next attempt: making and
 //! closing one costs as much as the attempt.
 //!

@@ -58,7 +58,6 @@ fn setup() -> Setup {
         send_buffer_bytes: 64,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     }
 }
 

@@ -101,7 +101,6 @@ fn run(world: &World) -> (Outcome, u64) {
         send_buffer_bytes: 0,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     };
     let mut shape =
         Shape::new(&request, &arena, world.depth, world.timeout_ns, world.timeout_ns, ADDRESSES);

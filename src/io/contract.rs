@@ -62,7 +62,6 @@ pub(crate) fn small() -> Setup {
         send_buffer_bytes: 1024,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     }
 }
 

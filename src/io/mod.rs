@@ -310,10 +310,6 @@ pub struct Setup {
     /// Waits often end before their deadline and are taken up again with the same one: setting a timer
     /// for each costs more than they do.
     pub keeps_deadline: bool,
-    /// How long a `turn` after one that brought several completions may wait for several more, in
-    /// nanoseconds; 0 never does. Fewer, fuller turns carry more load; this bounds what they add to
-    /// the time of an answer that comes in between.
-    pub linger_ns: u64,
 }
 
 /// All that a worker may ask of the outside world.

@@ -79,8 +79,6 @@ pub(super) fn setup(plan: &Plan, share: &Share, arena: Arc<[u8]>) -> Setup {
         send_buffer_bytes,
         spin: Spin::NEVER,
         keeps_deadline: plan.pacing.is_some(),
-        // Whoever keeps a schedule takes each answer as it comes.
-        linger_ns: if plan.pacing.is_some() { 0 } else { limits::LINGER_NS },
     }
 }
 

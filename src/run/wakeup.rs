@@ -62,7 +62,6 @@ fn lateness<B: Engine>(waits: u32, wait_ns: u64) -> Result<Hist, RunError> {
         send_buffer_bytes: 0,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     };
     let mut backend = B::make(setup, Clock::start())?;
     let mut done = Completions::with_capacity(1);

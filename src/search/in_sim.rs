@@ -45,7 +45,6 @@ fn run(rate_per_s: f64, length_ns: u64, service_ns: u64) -> Outcome {
         send_buffer_bytes: 0,
         spin: Spin::NEVER,
         keeps_deadline: true,
-        linger_ns: 0,
     };
     let task = Task {
         connections: CONNECTIONS,

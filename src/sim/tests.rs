@@ -21,7 +21,6 @@ fn setup(slots: u32, recv_buffers: u16) -> Setup {
         send_buffer_bytes: 1024,
         spin: Spin::NEVER,
         keeps_deadline: false,
-        linger_ns: 0,
     }
 }
 

@@ -265,7 +265,6 @@ fn run<B: Backend>(
             ..Spin::NEVER
         },
         keeps_deadline: false,
-        linger_ns: 0,
     };
     let backend = match make(setup, thread.clock) {
         Ok(backend) => backend,

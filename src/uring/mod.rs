@@ -44,8 +44,6 @@ const CQ_ENTRIES_MIN: u32 = 4096;
 const BUFFER_GROUP: u16 = 0;
 /// `IORING_RECVSEND_POLL_FIRST`, which the crate has no name for.
 const RECV_POLL_FIRST: u16 = 1;
-/// A turn with this many completions makes the next one linger.
-const BUSY_COMPLETIONS: usize = 4;
 /// How often, and after what pause, a ring that found too little memory is tried again.
 const MEMORY_TRIES: u32 = 20;
 const MEMORY_PAUSE: Duration = Duration::from_millis(5);
@@ -84,9 +82,6 @@ pub struct Uring {
     /// Read by the kernel when it takes the timer's entry.
     timer_at: Box<Timespec>,
     idle_spin_ns: u64,
-    linger_us: u32,
-    /// The last turn brought several completions: as many can be expected again.
-    is_busy: bool,
     /// The last turn brought any.
     brought_any: bool,
 }
@@ -193,8 +188,6 @@ impl Uring {
             timer_ns: None,
             timer_at: Box::new(Timespec::new()),
             idle_spin_ns: 0,
-            linger_us: (setup.linger_ns / 1000) as u32,
-            is_busy: false,
             brought_any: false,
         })
     }
@@ -427,9 +420,7 @@ impl Uring {
         }
         if self.ring.abs_timer() {
             let monotonic_ns = self.clock.base_monotonic_ns().saturating_add(until_ns);
-            let ns = monotonic_ns.min(i64::MAX as u64);
-            let linger_us = if self.is_busy { self.linger_us } else { 0 };
-            return Wait::UntilMonotonic { ns, linger_us };
+            return Wait::UntilMonotonic(monotonic_ns.min(i64::MAX as u64));
         }
         match until_ns.saturating_sub(self.clock.now_ns()) {
             0 => Wait::No,
@@ -588,7 +579,6 @@ impl Backend for Uring {
         self.let_go();
         self.reap(done);
         self.brought_any = !done.items.is_empty();
-        self.is_busy = done.items.len() >= BUSY_COMPLETIONS;
         done.stamp_ns = self.clock.now_ns();
         entered.map_err(|error| BackendError {
             call: "io_uring_enter",

@@ -54,17 +54,13 @@ struct RingFdUpdate {
     data: u64,
 }
 
-/// How many completions make a turn worth its system call.
-const LINGER_COMPLETIONS: u32 = 8;
-
 /// How long `enter` may wait.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Wait {
     /// Not at all.
     No,
-    /// Until one completion is there, or this time on the monotonic clock, in nanoseconds. With
-    /// `linger_us`, until `LINGER_COMPLETIONS` are there for as long as that.
-    UntilMonotonic { ns: u64, linger_us: u32 },
+    /// Until one completion is there, or this time on the monotonic clock, in nanoseconds.
+    UntilMonotonic(u64),
     /// Until one completion is there, or this long, in nanoseconds.
     AtMost(u64),
     /// Until one completion is there; a timer of the ring's is one.
@@ -144,15 +140,11 @@ impl Ring {
         let mut timespec = Timespec { seconds: 0, nanoseconds: 0 };
         let mut flags = self.enter_flags | ENTER_GETEVENTS;
         let mut want = 0;
-        let mut min_wait_us = 0;
-        if let Wait::UntilMonotonic { ns, .. } | Wait::AtMost(ns) = wait {
+        if let Wait::UntilMonotonic(ns) | Wait::AtMost(ns) = wait {
             want = 1;
             flags |= ENTER_EXT_ARG;
-            if let Wait::UntilMonotonic { linger_us, .. } = wait {
+            if matches!(wait, Wait::UntilMonotonic(_)) {
                 flags |= ENTER_ABS_TIMER;
-                if linger_us > 0 {
-                    (want, min_wait_us) = (LINGER_COMPLETIONS, linger_us);
-                }
             }
             timespec.seconds = (ns / 1_000_000_000) as i64;
             timespec.nanoseconds = (ns % 1_000_000_000) as i64;
@@ -163,7 +155,7 @@ impl Ring {
         let arg = GeteventsArg {
             sigmask: 0,
             sigmask_bytes: 0,
-            min_wait_us,
+            min_wait_us: 0,
             timespec: (&raw const timespec) as u64,
         };
         let (arg_address, arg_bytes) = if flags & ENTER_EXT_ARG == 0 {

@@ -104,7 +104,6 @@ impl Run {
             },
             spin: Spin::NEVER,
             keeps_deadline: false,
-            linger_ns: 0,
         };
         let shape =
             Shape::new(&request, &arena, self.depth, self.timeout_ns, 2 * SECOND, self.addresses);

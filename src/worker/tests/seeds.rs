@@ -48,7 +48,6 @@ impl Drawn {
             send_buffer_bytes: 0,
             spin: Spin::NEVER,
             keeps_deadline: false,
-            linger_ns: 0,
         }
     }
 
