@@ -4,12 +4,21 @@
 //! are plain `u64`. The idea: three significant digits everywhere (an HDR histogram), with the exact
 //! smallest and largest value kept beside it, and values above the bound counted, never lost.
 //!
+//! Counting is done here, a few instructions for each value, as every answer is counted more than
+//! once; buckets are those of hdrhistogram, which knows the binary form and judges the rest in tests.
+//!
 //! Allocates in `new` alone; recording never does.
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 
 const SIGNIFICANT_DIGITS: u8 = 3;
+/// Below twice this many every value has a bucket of its own. Then this many buckets, each twice as
+/// wide as those before, reach twice as far, and so on: the power of two that gives three digits.
+const HALF_BUCKETS: u64 = 1 << HALF_BUCKETS_LOG2;
+const HALF_BUCKETS_LOG2: u32 = 10;
+
+const _: () = assert!(2 * HALF_BUCKETS >= 2 * 10_u64.pow(SIGNIFICANT_DIGITS as u32));
 
 /// One line of a percentile spectrum.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,11 +34,38 @@ pub struct SpectrumStep {
 /// Counts of values, each known to 0.1 %.
 #[derive(Clone, Debug)]
 pub struct Hist {
-    counts: Histogram<u64>,
+    counts: Box<[u64]>,
+    len: u64,
     value_max: u64,
     overflow: u64,
     min: u64,
     max: u64,
+}
+
+/// How often the width of the buckets around `value` has doubled.
+#[inline]
+fn doublings(value: u64) -> u32 {
+    (value | (2 * HALF_BUCKETS - 1)).ilog2() - HALF_BUCKETS_LOG2
+}
+
+/// Which bucket `value` lies in.
+#[inline]
+fn place(value: u64) -> usize {
+    let doublings = doublings(value);
+    (u64::from(doublings) * HALF_BUCKETS + (value >> doublings)) as usize
+}
+
+/// Lowest value of the bucket at `place`, and how many there are in it.
+fn bucket(place: usize) -> (u64, u64) {
+    let place = place as u64;
+    let doublings = (place / HALF_BUCKETS).saturating_sub(1);
+    ((place - doublings * HALF_BUCKETS) << doublings, 1 << doublings)
+}
+
+/// What a bucket counts for in a mean.
+fn middle(place: usize) -> u64 {
+    let (lowest, values) = bucket(place);
+    lowest + values / 2
 }
 
 impl Hist {
@@ -37,9 +73,8 @@ impl Hist {
     /// counted in `overflow`.
     pub fn new(value_max: u64) -> Self {
         let value_max = value_max.max(2);
-        let counts = Histogram::new_with_bounds(1, value_max, SIGNIFICANT_DIGITS)
-            .expect("1 <= 2 <= value_max and 3 digits are always accepted");
-        Self { counts, value_max, overflow: 0, min: u64::MAX, max: 0 }
+        let counts = vec![0; place(value_max) + 1].into_boxed_slice();
+        Self { counts, len: 0, value_max, overflow: 0, min: u64::MAX, max: 0 }
     }
 
     /// Records `value`, `count` times.
@@ -53,17 +88,18 @@ impl Hist {
         if value > self.value_max {
             self.overflow += count;
         }
-        self.counts.saturating_record_n(value.min(self.value_max), count);
+        self.len += count;
+        self.counts[place(value.min(self.value_max))] += count;
     }
 
     /// Number of values recorded, those above the bound included.
     pub fn len(&self) -> u64 {
-        self.counts.len()
+        self.len
     }
 
     /// True when nothing was recorded.
     pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
+        self.len == 0
     }
 
     /// Largest value that can be told apart from larger ones.
@@ -88,18 +124,31 @@ impl Hist {
 
     /// Mean of the values, each taken at the middle of its bucket; 0 when empty.
     pub fn mean(&self) -> f64 {
-        self.counts.mean()
+        if self.is_empty() {
+            return 0.0;
+        }
+        self.places().map(|(place, count)| middle(place) as f64 * count as f64).sum::<f64>()
+            / self.len as f64
     }
 
     /// Standard deviation of the values (population form); 0 when empty.
     pub fn stdev(&self) -> f64 {
-        self.counts.stdev()
+        if self.is_empty() {
+            return 0.0;
+        }
+        let mean = self.mean();
+        let squares = self.places().map(|(place, count)| {
+            let deviation = middle(place) as f64 - mean;
+            deviation * deviation * count as f64
+        });
+        (squares.sum::<f64>() / self.len as f64).sqrt()
     }
 
     /// The value at quantile `q` in `0.0 ..= 1.0`: at least a share `q` of the values is not above
     /// it. Never above the exact maximum. 0 when empty.
     pub fn quantile(&self, q: f64) -> u64 {
-        self.counts.value_at_quantile(q).min(self.max)
+        let rank = (q.min(1.0) * self.len as f64).ceil() as u64;
+        self.value_at_rank(rank.max(1)).min(self.max)
     }
 
     /// Share of the values within `stdevs` standard deviations of the mean, `0.0 ..= 1.0`.
@@ -109,28 +158,28 @@ impl Hist {
         }
         let (mean, width) = (self.mean(), self.stdev() * stdevs);
         let (low, high) = (mean - width, mean + width);
-        let within: u64 = self
-            .counts
-            .iter_recorded()
-            .filter(|step| {
-                let value = step.value_iterated_to() as f64;
-                value >= low && value <= high
-            })
-            .map(|step| step.count_at_value())
-            .sum();
-        within as f64 / self.len() as f64
+        let is_within = |value: u64| (low..=high).contains(&(value as f64));
+        let within = self.buckets().filter(|&(highest, _)| is_within(highest));
+        within.map(|(_, count)| count).sum::<u64>() as f64 / self.len() as f64
     }
 
     /// Every bucket that holds something, as (highest equivalent value, count), ascending.
     pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.counts.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
+        self.places().map(|(place, count)| {
+            let (lowest, values) = bucket(place);
+            (lowest + (values - 1), count)
+        })
+    }
+
+    /// The same by the buckets' places.
+    fn places(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let counts = self.counts.iter().copied().enumerate();
+        counts.filter(|&(_, count)| count > 0)
     }
 
     /// How many values lie above `value`, to the bucket.
     pub fn count_above(&self, value: u64) -> u64 {
-        let bucket = self.counts.highest_equivalent(value);
-        let above = self.buckets().filter(|&(highest, _)| highest > bucket);
-        above.map(|(_, count)| count).sum()
+        self.counts.iter().skip(place(value) + 1).sum()
     }
 
     /// The highest value of the bucket that the `rank`-th smallest value lies in, ranks from 1; 0 when
@@ -147,22 +196,21 @@ impl Hist {
 
     /// The lowest value that cannot be told apart from `value`.
     pub fn lowest_equivalent(&self, value: u64) -> u64 {
-        self.counts.lowest_equivalent(value)
+        bucket(place(value)).0
     }
 
     /// How many ranges, each twice as wide as the one before, the bound takes, and how many buckets
     /// the first of them has.
     pub fn layout(&self) -> (u32, u32) {
-        let buckets_first = (2 * 10_u32.pow(SIGNIFICANT_DIGITS.into())).next_power_of_two();
-        (self.counts.buckets().into(), buckets_first)
+        (doublings(self.value_max) + 1, 2 * HALF_BUCKETS as u32)
     }
 
     /// The same values in a unit that is `divisor` times as large, rounded to the nearest, in a
     /// histogram for `0 ..= value_max`. A value is taken at the middle of its bucket.
     pub fn rescaled(&self, divisor: u64, value_max: u64) -> Self {
         let mut scaled = Self::new(value_max);
-        for (highest, count) in self.buckets() {
-            let middle = self.counts.median_equivalent(highest).clamp(self.min(), self.max);
+        for (place, count) in self.places() {
+            let middle = middle(place).clamp(self.min(), self.max);
             scaled.record(
                 middle / divisor + u64::from(middle % divisor >= divisor.div_ceil(2)),
                 count,
@@ -200,7 +248,10 @@ impl Hist {
     /// Adds all values of `other`, bucket by bucket. Both must have the same bound.
     pub fn merge(&mut self, other: &Self) {
         assert_eq!(self.value_max, other.value_max, "histograms of one kind share their bound");
-        self.counts.add(&other.counts).expect("equal bounds always fit");
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine = mine.saturating_add(*theirs);
+        }
+        self.len = self.len.saturating_add(other.len);
         self.overflow += other.overflow;
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
@@ -208,7 +259,8 @@ impl Hist {
 
     /// Forgets all values; keeps the memory.
     pub fn clear(&mut self) {
-        self.counts.reset();
+        self.counts.fill(0);
+        self.len = 0;
         self.overflow = 0;
         self.min = u64::MAX;
         self.max = 0;
@@ -218,9 +270,19 @@ impl Hist {
     pub fn to_v2(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         V2Serializer::new()
-            .serialize(&self.counts, &mut bytes)
+            .serialize(&self.by_the_library(), &mut bytes)
             .expect("writing to a vector cannot fail");
         bytes
+    }
+
+    /// The same counts in hdrhistogram's own form.
+    fn by_the_library(&self) -> Histogram<u64> {
+        let mut counts = Histogram::new_with_bounds(1, self.value_max, SIGNIFICANT_DIGITS)
+            .expect("1 <= 2 <= value_max and 3 digits are always accepted");
+        for (place, count) in self.places() {
+            counts.saturating_record_n(bucket(place).0, count);
+        }
+        counts
     }
 
     /// Reads what `to_v2` wrote; the exact extremes and the overflow are given beside it.
@@ -234,8 +296,13 @@ impl Hist {
     ) -> Option<Self> {
         let counts: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).ok()?;
         let mut hist = Self::new(value_max);
-        hist.counts.add(&counts).ok()?;
-        hist.min = if hist.counts.is_empty() { u64::MAX } else { min };
+        for step in counts.iter_recorded() {
+            let place = place(step.value_iterated_to());
+            let count = hist.counts.get_mut(place)?;
+            *count = count.checked_add(step.count_at_value())?;
+            hist.len = hist.len.checked_add(step.count_at_value())?;
+        }
+        hist.min = if hist.is_empty() { u64::MAX } else { min };
         hist.max = max;
         hist.overflow = overflow;
         Some(hist)
@@ -257,6 +324,51 @@ impl PartialEq for Hist {
 mod tests {
     use super::*;
     use crate::rng::Rng;
+
+    /// Values of every size, those at the bounds of buckets among them.
+    fn values(rng: &mut Rng, count: usize, value_max: u64) -> Vec<u64> {
+        let mut values: Vec<u64> = (0..count)
+            .map(|_| {
+                let high = 1_u64 << rng.below(u64::from(value_max.ilog2()) + 1);
+                let near = high.wrapping_add(rng.below(5)).wrapping_sub(2);
+                if rng.below(3) == 0 { near } else { rng.below(high) }
+            })
+            .map(|value| value.min(value_max))
+            .collect();
+        values.extend([0, 1, 2, 1023, 1024, 2047, 2048, 2049, 4095, 4096, 4097, value_max]);
+        values
+    }
+
+    #[test]
+    fn every_figure_is_that_of_the_library_for_the_same_values() {
+        let mut rng = Rng::new(5);
+        for value_max in [2, 1000, 2047, 2048, 1 << 20, 3_600_000_000_000, u64::MAX / 2] {
+            let mut hist = Hist::new(value_max);
+            let mut library =
+                Histogram::<u64>::new_with_bounds(1, value_max, SIGNIFICANT_DIGITS).unwrap();
+            for value in values(&mut rng, 2000, value_max).into_iter().filter(|&v| v <= value_max) {
+                let count = 1 + rng.below(3);
+                hist.record(value, count);
+                library.record_n(value, count).unwrap();
+                assert_eq!(hist.lowest_equivalent(value), library.lowest_equivalent(value));
+                let middle = library.median_equivalent(value);
+                assert_eq!(super::middle(place(value)), middle, "{value}");
+            }
+            assert_eq!(hist.len(), library.len());
+            let steps = library.iter_recorded();
+            let steps = steps.map(|step| (step.value_iterated_to(), step.count_at_value()));
+            assert!(hist.buckets().eq(steps), "{value_max}");
+            for q in [0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999, 1.0] {
+                let wanted = library.value_at_quantile(q).min(hist.max());
+                assert_eq!(hist.quantile(q), wanted, "{q} of {value_max}");
+            }
+            let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * b.abs().max(1.0);
+            assert!(close(hist.mean(), library.mean()), "{} {}", hist.mean(), library.mean());
+            assert!(close(hist.stdev(), library.stdev()), "{} {}", hist.stdev(), library.stdev());
+            assert_eq!(hist.layout().0, u32::from(library.buckets()), "{value_max}");
+            assert_eq!(hist.by_the_library(), library);
+        }
+    }
 
     #[test]
     fn quantiles_are_within_a_thousandth_of_the_exact_ones() {
