@@ -297,11 +297,11 @@ mod tests {
         // The same one twice, so that what each address answered is told apart and adds up.
         plan.addresses.push(server.address().into());
         let mut session = Session::open(&plan).unwrap();
-        let mut started = 0;
+        let (mut started, mut completed) = (0, 0);
         for block in 0..3 {
             let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
             assert_holds(&result);
-            assert!(result.window_completed() > 0);
+            completed += result.window_completed();
             assert_eq!(result.window_ns, 30 * MS);
             let c = &result.total.connections;
             let opened = if block == 0 { 4 } else { 0 };
@@ -309,6 +309,7 @@ mod tests {
             started += result.total.whole().started;
         }
         session.close().unwrap();
+        assert!(completed > 0);
         assert_eq!(server.stop().requests, started);
     }
 
