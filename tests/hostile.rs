@@ -251,6 +251,59 @@ fn pipelined_answers_are_each_as_late_as_they_are() {
     }
 }
 
+#[test]
+fn bytes_behind_a_large_body_are_no_answer() {
+    const BODY_BYTES: usize = 60_000;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_BYTES}\r\n\r\n");
+    for behind in ["x", GOOD] {
+        // In one segment of the loopback, so that what is behind the body comes with it.
+        let answer = [head.as_bytes(), &[b'b'; BODY_BYTES], behind.as_bytes()].concat();
+        for engine in ENGINES {
+            let server = ByteServer::start(vec![vec![Step::Send(answer.clone())]], 1, true);
+            let report = report(engine, "-c 2 -n 40 -d 40s", &server.url());
+            let counts = counts_of(&report);
+            let text = format!("{engine} {behind:?}: {}", counts.text());
+            assert_eq!((counts.count("200"), counts.count("body")), (40, 40 * BODY_BYTES as u64));
+            // What is behind the last of each connection may be left where it is.
+            let unsolicited = counts.count("unsolicited");
+            assert!((38..=40).contains(&unsolicited), "{text}");
+            assert_eq!(counts.count("stray"), unsolicited * behind.len() as u64, "{text}");
+        }
+    }
+}
+
+/// Reads the head of a request and a little more, answers, and does nothing any more.
+fn refuse_early(mut stream: TcpStream) {
+    let mut chunk = [0; 2000];
+    if stream.read_exact(&mut chunk).is_ok() {
+        let _ = stream.write_all(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+        thread::park();
+    }
+}
+
+#[test]
+fn an_upload_that_is_answered_before_its_end_is_given_up_with_its_connection() {
+    let folder = Folder::new();
+    let path = folder.path().join("body");
+    fs::write(&path, vec![b'x'; 8 << 20]).unwrap();
+    for engine in ENGINES {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || refuse_early(stream));
+            }
+        });
+        for load in ["", "-R 200"] {
+            let line = format!("-c 2 -n 20 -d 40s -T 20s {load} -b @{}", path.display());
+            let report = report(engine, &line, &url);
+            assert_eq!(number(&report, "/whole/statuses/413"), 20, "{}", report["whole"]);
+            assert_eq!(number(&report, "/requests/failed"), 0, "{}", report["whole"]);
+            assert_eq!(number(&report, "/connections/closed_by_us"), 20);
+        }
+    }
+}
+
 /// Reads one request, answers it, reads half of the next and closes with the rest unread.
 fn answer_one_and_a_half(mut stream: TcpStream, request_bytes: usize, whole: &AtomicU64) {
     let mut request = vec![0; request_bytes];

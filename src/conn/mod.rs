@@ -92,6 +92,8 @@ pub struct Shape {
     pub tls: Option<TlsShape>,
 }
 
+/// A pipeline this deep is refilled once half of it is free.
+const DEEP: u32 = 8;
 /// What one small segment is charged to a socket's send buffer, whatever it carries.
 const SEGMENT_CHARGE_BYTES: usize = 1300;
 
@@ -113,9 +115,9 @@ impl Shape {
             request_bytes: arena.request_bytes,
             copies: arena.copies,
             depth,
-            // A peer that answers requests one by one would otherwise be sent one by one. Where one
-            // send does not fill the pipeline, more follow at once.
-            refill_min: if arena.copies < depth { 1 } else { depth.div_ceil(2) },
+            // A peer that answers the requests of a deep pipeline one by one would otherwise be sent
+            // one by one. Where one send does not fill the pipeline, more follow at once.
+            refill_min: if arena.copies < depth || depth < DEEP { 1 } else { depth.div_ceil(2) },
             confirm: if small { Confirm::OnFailure } else { Confirm::Always },
             head_request: request.head_request(),
             mixes_head: false,
@@ -251,6 +253,10 @@ pub struct Conn {
     prelude: Step,
     /// A confirmed send is under way.
     sending: bool,
+    /// Not all bytes of the requests started last are known to have left.
+    uploading: bool,
+    /// The socket held more than the last answer: nobody has asked for it, or it is the end.
+    has_rest: bool,
     /// The peer no longer takes bytes; what it still says is awaited.
     send_broken: bool,
     /// Requests that the current connection may still carry.
@@ -294,6 +300,8 @@ impl Conn {
                 .map(|_| Box::default()),
             prelude: Step::Send,
             sending: false,
+            uploading: false,
+            has_rest: false,
             send_broken: false,
             left: 0,
             answers: 0,
@@ -355,7 +363,7 @@ impl Conn {
     /// How many requests it could start now.
     #[inline]
     pub fn room(&self) -> u32 {
-        if !self.is_open() || self.sending || self.send_broken {
+        if !self.is_open() || self.sending || self.send_broken || self.has_rest {
             return 0;
         }
         u64::from(self.codec.capacity()).min(self.left) as u32
@@ -459,6 +467,7 @@ impl Conn {
         };
         ctx.backend.push(op, self.token(OpKind::Send))?;
         self.sending = confirm == Confirm::Always;
+        self.uploading = self.sending;
         Ok(())
     }
 
@@ -520,7 +529,7 @@ impl Conn {
             }
             OpKind::Send if self.is_in_prelude() => self.prelude_completed(completion, ctx),
             OpKind::Recv => self.received(completion, ctx),
-            OpKind::Discard => self.discarded(completion.result, ctx),
+            OpKind::Discard => self.discarded(&completion, ctx),
             OpKind::Send => self.sent(completion.result, ctx),
             OpKind::Connect => self.connected(completion.result, ctx),
         }
@@ -631,6 +640,8 @@ impl Conn {
         self.codec.reset();
         self.recv = Recv::None;
         self.sending = false;
+        self.uploading = false;
+        self.has_rest = false;
         self.send_broken = false;
         self.left = ctx.shape.requests_max;
         self.answers = 0;
@@ -671,7 +682,7 @@ impl Conn {
     fn sent<B: Backend>(&mut self, result: Result<u32, IoError>, ctx: &mut Context<'_, B>) {
         self.sending = false;
         match result {
-            Ok(_) | Err(IoError::Cancelled) if self.tls.is_none() => {}
+            Ok(_) | Err(IoError::Cancelled) if self.tls.is_none() => self.uploading = false,
             Ok(_) | Err(IoError::Cancelled) => self.records_left(ctx),
             // The peer is gone, but what it said before may still be on its way to us: the receive
             // ends by itself, and it knows better what became of the requests.

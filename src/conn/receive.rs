@@ -7,7 +7,7 @@
 //! two receives are never in flight at once, so the change waits for the multishot's last completion.
 
 use crate::inspect::Body;
-use crate::io::{Backend, Completion, IoError, Op, OpKind, Slot};
+use crate::io::{Backend, CloseKind, Completion, IoError, Op, OpKind, Slot};
 use crate::limits;
 use crate::proto::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use crate::record::Recorder;
@@ -84,7 +84,10 @@ impl Conn {
                     ctx.backend.recycle(lease);
                     match outcome {
                         Ok(Flow::Keep) if self.has_served() => return self.retire(ctx),
-                        Ok(Flow::Keep) => self.mind_large_bodies(ctx.shape.discards),
+                        Ok(Flow::Keep) => {
+                            self.has_rest = completion.has_rest && self.is_idle();
+                            self.mind_large_bodies(ctx.shape.discards);
+                        }
                         Ok(Flow::Close) => self.part(ctx),
                         Err(error) => return self.answer_refused(error, ctx),
                     }
@@ -101,17 +104,18 @@ impl Conn {
 
     pub(super) fn discarded<B: Backend>(
         &mut self,
-        result: Result<u32, IoError>,
+        completion: &Completion,
         ctx: &mut Context<'_, B>,
     ) {
         self.recv = Recv::None;
-        match result {
+        match completion.result {
             Ok(0) => self.ended_by_peer(ctx),
             Ok(count) => {
                 ctx.recorder.received(u64::from(count));
                 let (flow, answers) = self.throw_away(u64::from(count), ctx.recorder);
                 self.note_answers(answers, ctx.recorder.now_ns());
                 self.small_in_a_row = 0;
+                self.has_rest = completion.has_rest && self.is_idle();
                 if flow == Flow::Close && matches!(self.state, State::Open) {
                     self.part(ctx);
                 } else if flow == Flow::Keep && self.has_served() {
@@ -149,15 +153,18 @@ impl Conn {
         outcome
     }
 
-    /// It has carried all the requests that it may, and all are answered.
+    /// All its requests are answered, and it carries no more: it has carried all that it may, or the
+    /// last was answered before all of it had left, and what has not left must not (RFC 9112 section
+    /// 9.5: a server may answer early and read no further).
     #[inline]
     pub(super) fn has_served(&self) -> bool {
-        self.left == 0 && self.inflight.oldest().is_none()
+        (self.left == 0 || self.uploading) && self.is_idle()
     }
 
     /// Closes a connection that has served. Nothing is cut off by that, and a new one follows at once.
     pub(super) fn retire<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
-        self.end(Ending::ClosedByUs, ctx.shape.close, ctx);
+        let kind = if self.uploading { CloseKind::Reset } else { ctx.shape.close };
+        self.end(Ending::ClosedByUs, kind, ctx);
     }
 
     /// Apart, so that the loop of a plain run stays as small as it is.

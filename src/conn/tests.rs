@@ -125,10 +125,20 @@ impl Bench {
 
     /// A completion; with bytes if it is a receive that succeeded.
     fn complete(&mut self, token: IoToken, result: Result<u32, IoError>, more: bool) {
+        self.complete_with(token, result, more, false);
+    }
+
+    fn complete_with(
+        &mut self,
+        token: IoToken,
+        result: Result<u32, IoError>,
+        more: bool,
+        has_rest: bool,
+    ) {
         let has_bytes = token.kind() == OpKind::Recv && matches!(result, Ok(1..));
         let lease = has_bytes.then(|| self.backend.lease());
         self.with(|conn, ctx| {
-            conn.complete(Completion { token, result, lease, more }, ctx);
+            conn.complete(Completion { token, result, lease, more, has_rest }, ctx);
         });
     }
 
@@ -210,6 +220,29 @@ fn late_completions_give_their_bytes_back_and_change_nothing() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_is_sent_while_the_socket_holds_more_than_the_last_answer() {
+    let mut bench = Bench::waiting();
+    let recv = bench.recv();
+    bench.complete_with(recv, Ok(OK.len() as u32), true, true);
+    assert_eq!((bench.conn.status(), bench.conn.room()), (Status::Open, 0));
+    // It was the end: no request met it.
+    bench.complete(recv, Ok(0), false);
+    assert_eq!(bench.conn.status(), Status::Down);
+    let record = bench.recorder.record();
+    assert_eq!((record.whole().completed, record.whole().failed.total()), (1, 0));
+    assert_eq!(record.connections.closed_by_peer, 1);
+
+    // Two are outstanding: what the socket holds may well be the second's answer.
+    let mut bench = Bench::waiting();
+    assert_eq!(bench.with(|conn, ctx| conn.start(ctx, 1)), 1);
+    let recv = bench.recv();
+    bench.complete_with(recv, Ok(OK.len() as u32), true, true);
+    assert_eq!(bench.conn.room(), 1);
+    bench.complete(recv, Ok(OK.len() as u32), true);
+    assert_eq!((bench.conn.status(), bench.conn.room()), (Status::Open, 2));
 }
 
 #[test]

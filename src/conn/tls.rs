@@ -123,8 +123,8 @@ impl Conn {
         match bytes {
             Bytes::Arena { start, len } => {
                 tls.source = Source::Arena;
-                let queued = self.push_buffer(start..start + len, ctx);
-                if queued { Ok(()) } else { Err(refused(bytes)) }
+                self.uploading = self.push_buffer(start..start + len, ctx);
+                if self.uploading { Ok(()) } else { Err(refused(bytes)) }
             }
             Bytes::Scratch { mut lease, len } => {
                 tls.source = Source::Own;
@@ -134,6 +134,7 @@ impl Conn {
                 if !self.push_buffer(0..len, ctx) {
                     return Err(refused(Bytes::Scratch { lease, len }));
                 }
+                self.uploading = true;
                 ctx.backend.return_send(lease);
                 Ok(())
             }
@@ -212,6 +213,7 @@ impl Conn {
     /// A buffer has left: what remains follows.
     pub(super) fn records_left<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         let Some(tls) = &self.tls else { return };
+        self.uploading &= !tls.rest.is_empty();
         if !tls.rest.is_empty() || tls.session.outgoing_bytes() > 0 {
             self.sending = false;
             self.wish = Some(Wish::Records);

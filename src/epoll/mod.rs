@@ -117,7 +117,7 @@ impl Epoll {
     }
 
     fn finish(&mut self, token: Token, result: Result<u32, IoError>) {
-        self.finished.push_back(Completion { token, result, lease: None, more: false });
+        self.finished.push_back(Completion::ended(token, result));
     }
 
     /// Executes what was pushed, as far as there is room for its completions.
@@ -365,6 +365,9 @@ impl Epoll {
         if !more {
             socket.recv = None;
         }
+        let has_rest = bytes > 0
+            && (socket.has_ended
+                || (bytes as usize == asked && socket.fd.as_ref().is_some_and(sys::holds_more)));
         let lease = match buffer {
             Some(buffer) if bytes > 0 => Some(RecvLease::new(buffer, bytes)),
             Some(buffer) => {
@@ -373,7 +376,7 @@ impl Epoll {
             }
             None => None,
         };
-        self.finished.push_back(Completion { token, result, lease, more });
+        self.finished.push_back(Completion { token, result, lease, more, has_rest });
     }
 
     /// Looks, or waits, and notes what is ready. True when that lets a socket go on.

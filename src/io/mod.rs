@@ -221,6 +221,15 @@ pub struct Completion {
     pub lease: Option<RecvLease>,
     /// More completions of this operation will follow.
     pub more: bool,
+    /// Of a receive: when it was done, the socket held further bytes, or the end of its stream.
+    pub has_rest: bool,
+}
+
+impl Completion {
+    /// The end of an operation that has received nothing.
+    pub fn ended(token: Token, result: Result<u32, IoError>) -> Self {
+        Self { token, result, lease: None, more: false, has_rest: false }
+    }
 }
 
 /// A bounded batch of completions with the one clock read that stamps them.

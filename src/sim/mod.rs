@@ -206,7 +206,7 @@ impl Sim {
     }
 
     fn complete(&mut self, token: Token, result: Result<u32, IoError>) {
-        self.finish(Completion { token, result, lease: None, more: false }, None);
+        self.finish(Completion::ended(token, result), None);
     }
 
     fn finish(&mut self, completion: Completion, scratch: Option<u16>) {
@@ -245,7 +245,7 @@ impl Sim {
                 let conn = self.conn_in(slot, "CancelRecv");
                 if let Some(PendingRecv { token, .. }) = self.conns[conn].recv.take() {
                     let result = Err(IoError::Cancelled);
-                    let completion = Completion { token, result, lease: None, more: false };
+                    let completion = Completion::ended(token, result);
                     self.cancel(Ready { completion, scratch: None });
                 }
             }

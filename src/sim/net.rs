@@ -231,7 +231,7 @@ impl Sim {
             SendFrom::Arena { .. } => None,
         };
         let result = failed.map_or(Ok(send.len as u32), Err);
-        let completion = Completion { token: send.token, result, lease: None, more: false };
+        let completion = Completion::ended(send.token, result);
         Some(Ready { completion, scratch })
     }
 
@@ -275,7 +275,9 @@ impl Sim {
         if let RecvSort::Discard { .. } = sort {
             self.conns[conn].recv = None;
             self.take_down(conn, bytes, None);
-            self.complete(token, Ok(bytes as u32));
+            let has_rest = self.conns[conn].has_rest();
+            let completion = Completion { has_rest, ..Completion::ended(token, Ok(bytes as u32)) };
+            self.finish(completion, None);
             return true;
         }
         let starved = self.rng_says(faults.no_buffers_ppm);
@@ -291,7 +293,9 @@ impl Sim {
             self.conns[conn].recv = None;
         }
         let lease = Some(RecvLease::new(buffer, bytes as u32));
-        self.finish(Completion { token, result: Ok(bytes as u32), lease, more }, None);
+        let has_rest = self.conns[conn].has_rest();
+        let result = Ok(bytes as u32);
+        self.finish(Completion { token, result, lease, more, has_rest }, None);
         if split && more {
             let after_ns = 1 + self.rng.below(SPLIT_NS_MAX);
             self.at(self.clock.now_ns + after_ns, conn, EventKind::RecvGoesOn);
@@ -344,7 +348,7 @@ impl Sim {
         let tokens = [it.connect.take(), it.recv.take().map(|recv| recv.token)];
         for token in tokens.into_iter().flatten() {
             let result = Err(IoError::Cancelled);
-            let completion = Completion { token, result, lease: None, more: false };
+            let completion = Completion::ended(token, result);
             self.cancel(Ready { completion, scratch: None });
         }
         if let Some(send) = send {
@@ -375,7 +379,8 @@ impl Sim {
         it.down_arrived = it.down_arrived.max(bytes);
         self.take_down(conn, bytes, Some(buffer));
         let lease = Some(RecvLease::new(buffer, bytes as u32));
-        self.finish(Completion { token, result: Ok(bytes as u32), lease, more: true }, None);
+        let (result, more) = (Ok(bytes as u32), true);
+        self.finish(Completion { token, result, lease, more, has_rest: false }, None);
     }
 
     /// Completes a cancelled operation, now or later.

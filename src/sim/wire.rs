@@ -170,6 +170,11 @@ pub(super) struct Conn {
 }
 
 impl Conn {
+    /// A receive would bring something now.
+    pub(super) fn has_rest(&self) -> bool {
+        self.down_arrived > 0 || self.fin_arrived || self.error.is_some() || self.broken
+    }
+
     pub(super) fn new(serial: u64) -> Self {
         Self {
             serial,

@@ -43,8 +43,8 @@ pub use net::{
     set_receive_low_water, set_tcp_congestion, tcp_congestion_available, tcp_congestion_known,
 };
 pub use poll::{
-    Poller, Readiness, discard_some, disconnect, recv_some, send_some, set_timer_slack_ns,
-    start_connect, take_error,
+    Poller, Readiness, discard_some, disconnect, holds_more, recv_some, send_some,
+    set_timer_slack_ns, start_connect, take_error,
 };
 pub use shortage::{local_failure, ports_gone};
 pub use signals::{SIGINT, SIGTERM, Signals, block_signals_in_this_thread};

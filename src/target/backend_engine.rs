@@ -469,7 +469,7 @@ impl<B: Backend> Engine<'_, B> {
     }
 
     fn complete(&mut self, completion: Completion) {
-        let Completion { token, result, lease, more } = completion;
+        let Completion { token, result, lease, more, .. } = completion;
         let index = token.index();
         if !self.is_current(index, token.generation()) {
             if let Some(lease) = lease {

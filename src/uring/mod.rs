@@ -295,7 +295,7 @@ impl Uring {
 
     /// An attempt that the kernel makes no completion for.
     fn conclude(&mut self, token: Token, result: Result<u32, IoError>) {
-        self.synthetic.push_back(Completion { token, result, lease: None, more: false });
+        self.synthetic.push_back(Completion::ended(token, result));
     }
 
     fn send(&mut self, slot: Slot, bytes: *const u8, len: u32, confirm: Confirm, token: Token) {
@@ -481,7 +481,8 @@ impl Uring {
                     _ => {}
                 }
             }
-            done.items.push(Completion { token, result, lease, more: cqueue::more(flags) });
+            let (more, has_rest) = (cqueue::more(flags), cqueue::sock_nonempty(flags));
+            done.items.push(Completion { token, result, lease, more, has_rest });
             room -= 1;
         }
     }

@@ -482,6 +482,58 @@ fn bytes_nobody_asked_for_are_stray_and_end_the_connection() {
 }
 
 #[test]
+fn bytes_behind_a_body_that_is_discarded_are_stray_too() {
+    for body_bytes in [5, 3000, 20_000, 65_536, 1 << 20] {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {body_bytes}\r\n\r\n");
+        for behind in ["x", OK] {
+            let answer = [head.as_bytes(), &vec![b'b'; body_bytes], behind.as_bytes()].concat();
+            let script = vec![Step::Read(27), Step::Write(answer)];
+            let mut run = Run::against(Model::scripted(vec![Listener::Script(script)]));
+            (run.connections, run.requests) = (1, Some(10));
+            let (outcome, _) = run.run();
+            let bytes = outcome.record.bytes;
+            assert_eq!(completed(&outcome), 10, "{body_bytes}");
+            assert_eq!(bytes.body, 10 * body_bytes as u64);
+            // What is behind the last of them may be left where it is.
+            let unsolicited = outcome.record.notices.unsolicited;
+            assert!((9..=10).contains(&unsolicited), "{body_bytes}: {unsolicited}");
+            assert_eq!(bytes.stray, unsolicited * behind.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn an_answer_to_a_request_that_has_not_left_whole_ends_its_connection() {
+    let early = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno";
+    // It reads no further, and closes nothing.
+    let script = vec![Step::Read(100), Step::Write(early.into()), Step::Pause(3600 * SECOND)];
+    for depth in [1, 3] {
+        let mut run = Run::against(Model::scripted(vec![Listener::Script(script.clone())]));
+        run.model.send_window_bytes = 64 << 10;
+        (run.method, run.body, run.depth) = ("POST", Some(vec![b'x'; 1 << 20]), depth);
+        (run.connections, run.requests) = (2, Some(6 * u64::from(depth)));
+        let (outcome, _) = run.run();
+        let requests = 6 * u64::from(depth);
+        assert_eq!((completed(&outcome), outcome.record.whole().failed.total()), (requests, 0));
+        assert_eq!(outcome.record.connections.closed_by_us, requests);
+    }
+}
+
+#[test]
+fn a_pipeline_is_kept_full_and_a_deep_one_at_least_half() {
+    for (depth, least) in [(2, 1.9), (3, 2.9), (7, 6.8), (16, 11.5)] {
+        let mut run = Run::answering(OK);
+        // One answer after the other, so that each finds the others outstanding.
+        (run.model.service, run.model.one_way_ns) = (Service::Constant(MS), 1000);
+        (run.connections, run.depth, run.requests) = (1, depth, Some(400));
+        let (outcome, _) = run.run();
+        let length_ns = (outcome.window_end_ns - outcome.window_start_ns) as f64;
+        let inflight = outcome.record.inflight_integral_ns as f64 / length_ns;
+        assert!(inflight >= least && inflight <= f64::from(depth), "{depth}: {inflight}");
+    }
+}
+
+#[test]
 fn no_seed_breaks_an_identity_whatever_goes_wrong() {
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
