@@ -572,10 +572,17 @@ impl<B: Backend> Worker<B> {
     #[inline]
     fn complete(&mut self, completion: Completion) {
         let index = completion.token.index();
+        let allowed = self.allowed();
         let Some((conn, mut ctx)) = self.split(index) else { return };
         let before = conn.status();
         conn.complete(completion, &mut ctx);
-        self.after(index, before);
+        if allowed == 0 || before != Status::Open || conn.status() != Status::Open {
+            return self.after(index, before);
+        }
+        // What nearly all completions of a closed loop are: an answer, and the next request.
+        let (started, waits) = start(conn, &mut ctx, allowed);
+        let waits = waits || conn.has_wishes();
+        self.started(index, started, waits);
     }
 
     /// Books what a call changed about a connection, and lets it go on.
@@ -591,7 +598,10 @@ impl<B: Backend> Worker<B> {
         } else if self.mixed.is_some() {
             self.start_mixed(index);
         } else if now == Status::Open {
-            self.start(index);
+            let allowed = self.allowed();
+            let Some((conn, mut ctx)) = self.split(index) else { return };
+            let (started, waits) = start(conn, &mut ctx, allowed);
+            self.started(index, started, waits);
         }
         // Whatever found no room in the queue is pushed after the next turn.
         if self.conns[index as usize].has_wishes() {
@@ -624,27 +634,27 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// Starts as many requests as the connection has room for and the plan still allows.
+    /// Books what a closed loop has started.
     #[inline]
-    fn start(&mut self, index: u32) {
-        let phase = self.recorder.phase();
-        let allowed = match phase {
+    fn started(&mut self, index: u32, started: u32, waits: bool) {
+        if self.recorder.phase() == Phase::Window && self.requests_left != u64::MAX {
+            self.requests_left -= u64::from(started);
+        }
+        if waits {
+            self.make_ready(index);
+        }
+    }
+
+    /// How many requests a closed loop may start now, all of one kind; 0 where they start otherwise.
+    #[inline]
+    fn allowed(&self) -> u64 {
+        if self.release.is_some() || self.mixed.is_some() {
+            return 0;
+        }
+        match self.recorder.phase() {
             Phase::Warmup => u64::MAX,
             Phase::Window => self.requests_left,
-            Phase::Opening | Phase::Drain => return,
-        };
-        let Some((conn, mut ctx)) = self.split(index) else { return };
-        let room = u64::from(conn.refill(ctx.shape)).min(allowed);
-        if room == 0 {
-            return;
-        }
-        let started = u64::from(conn.start(&mut ctx, allowed));
-        let full = started == 0;
-        if phase == Phase::Window && self.requests_left != u64::MAX {
-            self.requests_left -= started;
-        }
-        if full {
-            self.make_ready(index);
+            Phase::Opening | Phase::Drain => 0,
         }
     }
 
@@ -813,6 +823,17 @@ impl<B: Backend> Worker<B> {
         };
         Some((self.conns.get_mut(index as usize)?, ctx))
     }
+}
+
+/// Starts as many requests of a closed loop as the connection has room for and are allowed. Answers
+/// with their number, and whether the queue was too full for them.
+#[inline]
+fn start<B: Backend>(conn: &mut Conn, ctx: &mut Context<'_, B>, allowed: u64) -> (u32, bool) {
+    if allowed == 0 || conn.refill(ctx.shape) == 0 {
+        return (0, false);
+    }
+    let started = conn.start(ctx, allowed);
+    (started, started == 0)
 }
 
 #[cfg(test)]
