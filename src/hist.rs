@@ -18,6 +18,10 @@ const SIGNIFICANT_DIGITS: u8 = 3;
 const HALF_BUCKETS: u64 = 1 << HALF_BUCKETS_LOG2;
 const HALF_BUCKETS_LOG2: u32 = 10;
 
+/// Most buckets are empty: they are passed over by as many.
+const STRIDE: usize = 64;
+const EMPTY: [u64; STRIDE] = [0; STRIDE];
+
 const _: () = assert!(2 * HALF_BUCKETS >= 2 * 10_u64.pow(SIGNIFICANT_DIGITS as u32));
 
 /// One line of a percentile spectrum.
@@ -173,13 +177,18 @@ impl Hist {
 
     /// The same by the buckets' places.
     fn places(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let counts = self.counts.iter().copied().enumerate();
-        counts.filter(|&(_, count)| count > 0)
+        let strides = self.counts.chunks(STRIDE).enumerate();
+        let strides = strides.filter(|(_, counts)| *counts != &EMPTY[..counts.len()]);
+        strides.flat_map(|(stride, counts)| {
+            let counts = counts.iter().enumerate().filter(|&(_, &count)| count > 0);
+            counts.map(move |(place, &count)| (stride * STRIDE + place, count))
+        })
     }
 
     /// How many values lie above `value`, to the bucket.
     pub fn count_above(&self, value: u64) -> u64 {
-        self.counts.iter().skip(place(value) + 1).sum()
+        let bucket = place(value);
+        self.places().filter(|&(place, _)| place > bucket).map(|(_, count)| count).sum()
     }
 
     /// The highest value of the bucket that the `rank`-th smallest value lies in, ranks from 1; 0 when
@@ -248,8 +257,8 @@ impl Hist {
     /// Adds all values of `other`, bucket by bucket. Both must have the same bound.
     pub fn merge(&mut self, other: &Self) {
         assert_eq!(self.value_max, other.value_max, "histograms of one kind share their bound");
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine = mine.saturating_add(*theirs);
+        for (place, count) in other.places() {
+            self.counts[place] = self.counts[place].saturating_add(count);
         }
         self.len = self.len.saturating_add(other.len);
         self.overflow += other.overflow;
@@ -259,7 +268,9 @@ impl Hist {
 
     /// Forgets all values; keeps the memory.
     pub fn clear(&mut self) {
-        self.counts.fill(0);
+        for counts in self.counts.chunks_mut(STRIDE) {
+            counts.copy_from_slice(&EMPTY[..counts.len()]);
+        }
         self.len = 0;
         self.overflow = 0;
         self.min = u64::MAX;
