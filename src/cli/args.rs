@@ -128,7 +128,9 @@ pub struct RunArgs {
     #[arg(short = 'n', long, value_name = "N", value_parser = requests)]
     #[arg(allow_hyphen_values = true, help_heading = "Load")]
     pub requests: Option<u64>,
-    /// Requests in flight on each connection; from 8 on, refilled when half are answered
+    /// Requests in flight on each connection
+    ///
+    /// From 8 on, a pipeline is refilled when half of it has been answered.
     #[arg(short, long, value_name = "N", default_value = "1", value_parser = pipeline)]
     #[arg(allow_hyphen_values = true, help_heading = "Load")]
     pub pipeline: u32,
