@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use support::denied::{Denied, by_seccomp};
 use support::faults::await_that;
 use support::{Running, find_program, report_of, run, said, wring};
 
@@ -162,29 +163,24 @@ fn a_memlock_limit_of_0_is_named_as_the_cause() {
     }
 }
 
-/// A program that denies io_uring_setup to itself (EPERM) and becomes its arguments, as under the
-/// default profile of a container.
-const DENY: &str = r#"
-import ctypes, os, struct, sys
-# load the number of the call; unless it is 425, go to the last; EPERM; allow
-code = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (0x06, 0, 0, 0x00050001), (0x06, 0, 0, 0x7fff0000)]
-bytes = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
-program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(bytes)))
-libc = ctypes.CDLL(None, use_errno=True)
-no_new_privileges, set_seccomp, filter_mode = 38, 22, 2
-assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
-assert libc.prctl(set_seccomp, filter_mode, program, 0, 0) == 0, ctypes.get_errno()
-os.execv(sys.argv[1], sys.argv[1:])
-"#;
-
 #[test]
-fn a_seccomp_filter_is_named_as_the_cause() {
-    let Some(python) = find_program("python3") else { return };
-    let object = doctor_under(&[python.to_str().unwrap(), "-c", DENY]);
-    let ring = check(&object, "io_uring");
-    assert_eq!(ring["facts"]["cause"], "seccomp", "{ring}");
-    assert!(ring["change"].to_string().contains("--security-opt seccomp="), "{ring}");
-    assert_ne!(object["verdict"], "fit", "epoll is there, and slower");
+fn a_seccomp_filter_is_named_as_the_cause_with_the_call_that_it_denies() {
+    const EPERM: i32 = 1;
+    for (denied, call) in [
+        (Denied::Setup, "io_uring_setup"),
+        (Denied::Enter, "io_uring_enter"),
+        (Denied::Register, "io_uring_register of descriptors"),
+    ] {
+        let Some(mut command) = by_seccomp(denied, EPERM) else { return };
+        let output = run(command.args(["doctor", "--quick", "--json"]), RUN_MAX);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+        let object = report_of(&output);
+        let ring = check(&object, "io_uring");
+        assert_eq!(ring["facts"]["cause"], "seccomp", "{ring}");
+        assert_eq!(ring["facts"]["failed_step"], call, "{ring}");
+        assert!(ring["change"].to_string().contains("--security-opt seccomp="), "{ring}");
+        assert_ne!(object["verdict"], "fit", "epoll is there, and slower");
+    }
 }
 
 #[test]

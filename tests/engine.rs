@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use support::denied::{by_memlock, by_seccomp, program_by_seccomp};
+use support::denied::{Denied, by_memlock, by_seccomp, program_by_seccomp};
 use support::serve::Serve;
 use support::{Folder, assert_identities_hold, is_measured, number, report_of, run, said, wring};
 
 const RUN_MAX: Duration = Duration::from_secs(60);
 const EPERM: i32 = 1;
+const EAGAIN: i32 = 11;
 const ENOSYS: i32 = 38;
 
 fn backend(report: &Value) -> &str {
@@ -87,10 +88,19 @@ fn the_report_names_the_engine_that_was_asked_for() {
 
 #[test]
 fn behind_a_seccomp_filter_epoll_measures_and_the_filter_is_named() {
-    for errno in [EPERM, ENOSYS] {
-        assert_falls_back(|| by_seccomp(errno), "seccomp", "io_uring_setup");
-        let Some(command) = by_seccomp(errno) else { return };
-        assert_refuses(command, "seccomp", "io_uring_setup");
+    for (denied, errno, call) in [
+        (Denied::Setup, EPERM, "io_uring_setup failed: Operation not permitted"),
+        (Denied::Setup, ENOSYS, "io_uring_setup failed: Function not implemented"),
+        (Denied::Enter, EPERM, "io_uring_enter failed: Operation not permitted"),
+        (Denied::Enter, ENOSYS, "io_uring_enter failed: Function not implemented"),
+        (Denied::Enter, EAGAIN, "io_uring_enter failed"),
+        (Denied::Register, EPERM, "io_uring_register of descriptors failed"),
+    ] {
+        // Of that error the system does not say that it is a filter's.
+        let cause = if errno == EAGAIN { "the kernel refuses it" } else { "seccomp" };
+        assert_falls_back(|| by_seccomp(denied, errno), cause, call);
+        let Some(command) = by_seccomp(denied, errno) else { return };
+        assert_refuses(command, cause, call);
     }
 }
 
@@ -108,8 +118,11 @@ fn without_memory_to_lock_epoll_measures_and_the_limit_is_named() {
 
 #[test]
 fn the_server_falls_back_too_and_refuses_the_engines_it_cannot_run() {
-    for timing in [&[][..], &["--delay", "exp:1ms"]] {
-        let Some(mut command) = by_seccomp(EPERM) else { return };
+    let timings = [&[][..], &["--delay", "exp:1ms"]];
+    for (denied, timing) in
+        [(Denied::Setup, timings[0]), (Denied::Enter, timings[0]), (Denied::Enter, timings[1])]
+    {
+        let Some(mut command) = by_seccomp(denied, EPERM) else { return };
         let command = command.args(["serve", "--listen", "127.0.0.1:0"]).args(timing);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -122,18 +135,23 @@ fn the_server_falls_back_too_and_refuses_the_engines_it_cannot_run() {
         assert!(child.wait().unwrap().success());
         assert_eq!(number(&report_of(&output), "/requests/completed"), 503);
     }
-    for engine in ["uring", "tokio-uring"] {
-        let Some(mut command) = by_seccomp(EPERM) else { return };
-        let line = ["serve", "--listen", "127.0.0.1:0", "--engine", engine];
-        let output = run(command.args(line), RUN_MAX);
-        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
-        assert!(stderr(&output).contains("seccomp"), "{}", said(&output));
+    for (denied, call) in [(Denied::Setup, "io_uring_setup"), (Denied::Enter, "io_uring_enter")] {
+        for engine in ["uring", "tokio-uring"] {
+            let Some(mut command) = by_seccomp(denied, EPERM) else { return };
+            let line = ["serve", "--listen", "127.0.0.1:0", "--engine", engine];
+            let output = run(command.args(line), RUN_MAX);
+            assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+            let stderr = stderr(&output);
+            assert!(stderr.contains("seccomp"), "{stderr}");
+            assert!(stderr.contains(&format!("{call} failed")), "{stderr}");
+            assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        }
     }
 }
 
 #[test]
 fn the_selftest_falls_back_on_both_sides_and_says_so_once() {
-    let Some(mut command) = by_seccomp(EPERM) else { return };
+    let Some(mut command) = by_seccomp(Denied::Setup, EPERM) else { return };
     let output = run(command.args(["selftest", "-d", "200ms", "--json"]), RUN_MAX);
     assert!(is_measured(&output), "{}", said(&output));
     let report = report_of(&output);
@@ -148,7 +166,7 @@ fn under_the_name_wrk_the_fallback_is_a_line_on_stderr_only() {
     let folder = Folder::new();
     let name = folder.path().join("wrk");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_wring"), &name).unwrap();
-    let Some(mut command) = program_by_seccomp(EPERM, &name) else { return };
+    let Some(mut command) = program_by_seccomp(Denied::Setup, EPERM, &name) else { return };
     let line = ["-c", "2", "-t", "1", "-d", "1s", &serve.url()];
     let output = run(command.args(line), RUN_MAX);
     assert!(is_measured(&output), "{}", said(&output));

@@ -19,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
 use tokio_uring::net::TcpStream;
 
-use crate::uring::SetupError;
+use crate::uring::{self, SetupError};
 
 use super::StartError;
 use super::answers::{Answers, Content, Cursor, count_answer};
@@ -44,14 +44,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves until the server stops; tells `ready` once it accepts, or why it cannot.
 pub(super) fn run(thread: Thread, ready: impl FnOnce(Result<(), StartError>)) {
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let refused = SetupError::new("io_uring_setup", &error);
-            return ready(Err(StartError::Ring(refused)));
-        }
-    };
-    runtime.block_on(serve(thread, ready));
+    // The runtime panics when it may not enter its ring, so that is found out before.
+    let refused = |error: io::Error| SetupError::new("io_uring_setup", &error);
+    match uring::may_enter().and_then(|()| runtime().map_err(refused)) {
+        Ok(runtime) => runtime.block_on(serve(thread, ready)),
+        Err(refused) => ready(Err(StartError::Ring(refused))),
+    }
 }
 
 fn runtime() -> io::Result<tokio_uring::Runtime> {

@@ -86,7 +86,12 @@ pub struct Uring {
     brought_any: bool,
 }
 
-/// Whether rings for all of `setups` can be made here at the same time. None is left.
+/// Whether a thread of this process may make a ring and enter it, however that is set up.
+pub fn may_enter() -> Result<(), SetupError> {
+    Ring::new(1, 2, Masked::default())?.do_nothing()
+}
+
+/// Whether rings for all of `setups` can be made here at the same time, and entered. None is left.
 pub fn probe(setups: impl IntoIterator<Item = Setup>) -> Result<(), SetupError> {
     let clock = Clock::start();
     let rings: Result<Vec<Uring>, SetupError> =
@@ -146,11 +151,11 @@ impl Uring {
 
     fn try_new(setup: Setup, clock: Clock, masked: Masked) -> Result<Self, SetupError> {
         let cq_entries = setup.slots.saturating_mul(4).max(CQ_ENTRIES_MIN).next_power_of_two();
-        let ring = Ring::new(SQ_ENTRIES, cq_entries, masked)?;
+        let mut ring = Ring::new(SQ_ENTRIES, cq_entries, masked)?;
         let submitter = ring.inner.submitter();
         submitter
             .register_files_sparse(setup.slots.max(1))
-            .map_err(|error| SetupError::new("registering descriptors", &error))?;
+            .map_err(|error| SetupError::new("io_uring_register of descriptors", &error))?;
         let memory = |error: std::io::Error| SetupError::new("mapping buffers", &error);
         let mut recv_buffers =
             RecvBuffers::new(setup.recv_buffers, setup.recv_buffer_bytes).map_err(memory)?;
@@ -166,8 +171,9 @@ impl Uring {
                 0,
             )
         }
-        .map_err(|error| SetupError::new("registering receive buffers", &error))?;
+        .map_err(|error| SetupError::new("io_uring_register of receive buffers", &error))?;
         recv_buffers.publish();
+        ring.do_nothing()?;
         Ok(Self {
             ring,
             clock,
@@ -649,8 +655,6 @@ impl Drop for Uring {
         let submitter = self.ring.inner.submitter();
         let _ = submitter.register_sync_cancel(Some(patience), CancelBuilder::any());
         let _ = submitter.unregister_buf_ring(BUFFER_GROUP);
-        // Else the thread's table of registered rings would keep this one alive.
-        self.ring.unregister_ring_fd();
     }
 }
 

@@ -11,7 +11,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use io_uring::{IoUring, squeue};
+use io_uring::{IoUring, opcode, squeue};
 
 use super::refused::SetupError;
 
@@ -21,6 +21,10 @@ const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const ENTER_ABS_TIMER: u32 = 1 << 5;
 const REGISTER_RING_FDS: u32 = 20;
 const UNREGISTER_RING_FDS: u32 = 21;
+/// How often, and for how long each time, an operation that does nothing is waited for; it is done at
+/// once wherever it is done at all.
+const NOTHING_TRIES: u32 = 10;
+const NOTHING_NS: u64 = 100_000_000;
 
 /// What to leave unused although the kernel has it, so that tests reach the other path.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -95,6 +99,19 @@ impl Ring {
             ring.register_ring_fd();
         }
         Ok(ring)
+    }
+
+    /// Has an operation done that does nothing. Making a ring may be allowed where entering it is not.
+    pub(super) fn do_nothing(&mut self) -> Result<(), SetupError> {
+        let refused = |error: &io::Error| SetupError::new("io_uring_enter", error);
+        self.push(&opcode::Nop::new().build());
+        for _ in 0..NOTHING_TRIES {
+            self.enter(Wait::AtMost(NOTHING_NS)).map_err(|error| refused(&error))?;
+            if self.inner.completion().next().is_some() {
+                return Ok(());
+            }
+        }
+        Err(refused(&io::Error::from_raw_os_error(libc::EAGAIN)))
     }
 
     /// Whether waits take absolute deadlines.
@@ -202,7 +219,7 @@ impl Ring {
     }
 
     /// Takes the ring out of the thread's table again; `enter` goes on through its descriptor.
-    pub(super) fn unregister_ring_fd(&mut self) {
+    fn unregister_ring_fd(&mut self) {
         if self.enter_flags & ENTER_REGISTERED_RING != 0 {
             let offset = self.enter_fd as u32;
             self.register(UNREGISTER_RING_FDS, &mut RingFdUpdate { offset, reserved: 0, data: 0 });
@@ -224,6 +241,13 @@ impl Ring {
             )
         };
         result == 1
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // Else the thread's table of registered rings would keep this one alive.
+        self.unregister_ring_fd();
     }
 }
 
