@@ -14,14 +14,18 @@ mod support;
 mod wire;
 
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use support::denied::{Denied, by_memlock, by_seccomp, program_by_seccomp};
+use support::faults::await_that;
 use support::serve::Serve;
-use support::{Folder, assert_identities_hold, is_measured, number, report_of, run, said, wring};
+use support::{
+    Folder, Port, Running, assert_identities_hold, is_measured, number, report_of, run, said, wring,
+};
 
 const RUN_MAX: Duration = Duration::from_secs(60);
 const EPERM: i32 = 1;
@@ -101,6 +105,41 @@ fn behind_a_seccomp_filter_epoll_measures_and_the_filter_is_named() {
         assert_falls_back(|| by_seccomp(denied, errno), cause, call);
         let Some(command) = by_seccomp(denied, errno) else { return };
         assert_refuses(command, cause, call);
+    }
+}
+
+/// Every turn of a ring submits several operations as soon as there is a connection.
+const WORK: Denied = Denied::Batches(2);
+
+#[test]
+fn a_ring_that_breaks_at_work_is_named_and_not_taken_for_a_dead_server() {
+    let serve = Serve::start(&[]);
+    for line in [&["-n", "100"][..], &["-R", "100", "-d", "5s", "-t", "2"]] {
+        let Some(mut command) = by_seccomp(WORK, EPERM) else { return };
+        let output = run(command.arg(serve.url()).args(line), RUN_MAX);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let stderr = stderr(&output);
+        assert!(stderr.contains("io_uring_enter failed: Operation not permitted"), "{stderr}");
+        assert!(stderr.contains("--engine") && !stderr.contains("is the server"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_whose_ring_breaks_ends_with_one_message() {
+    for line in [&["--threads", "1"][..], &["--threads", "2", "--count-on-exit"]] {
+        let Some(mut command) = by_seccomp(WORK, EPERM) else { return };
+        let port = Port::reserve();
+        let address = port.address().to_string();
+        let command = command.args(["serve", "--listen", &address, "--engine", "uring"]);
+        let server = Running::start(command.args(line));
+        await_that("a server", RUN_MAX, || TcpStream::connect(port.address()).is_ok());
+        let output = server.finish(RUN_MAX);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(output.stdout.is_empty(), "{}", said(&output));
+        let stderr = stderr(&output);
+        assert!(stderr.contains("the server broke: io_uring_enter failed"), "{stderr}");
+        assert_eq!(stderr.matches("wring: error").count(), 1, "{stderr}");
+        assert!(!stderr.contains("panicked"), "{stderr}");
     }
 }
 

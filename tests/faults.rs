@@ -165,8 +165,10 @@ const J: [Case; 10] = [
         "tests/faults_process.rs::j5_a_folder_that_goes_away_during_the_run_is_told_and_the_report_is_printed",
     ]),
     Tested(&["tests/faults_process.rs::j6_pipes_that_nobody_reads_stop_no_worker"]),
-    // Without one worker's counts no identity can hold, so there is no report of the others.
-    Tested(&["tests/faults.rs::j7_a_worker_that_panics_ends_the_run_of_the_others_in_time"]),
+    Tested(&[
+        "tests/faults.rs::j7_a_worker_that_panics_ends_the_run_of_the_others_in_time",
+        "src/run/tests.rs::the_others_parts_of_a_run_add_up_without_a_worker_that_was_lost",
+    ]),
     Tested(&[
         "tests/faults_process.rs::j8_a_tool_that_was_stopped_says_that_its_numbers_are_no_good",
         "tests/faults_process.rs::j8_many_short_stops_break_no_count",
@@ -276,8 +278,11 @@ fn j7_a_worker_that_panics_ends_the_run_of_the_others_in_time() {
         assert_eq!(output.status.code(), Some(1), "{}", said(&output));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains("attempt to add with overflow"), "{text}");
-        assert!(text.contains("wring: error: a worker thread panicked\r\n"), "{text}");
-        assert!(text.contains("there is no result"), "{text}");
+        // The other's part is told, marked, and no success.
+        assert!(text.contains("Requests/sec:") && text.contains("identities: I1"), "{text}");
+        assert!(text.contains("which had 1 of the 2 connections, panicked: what it did"), "{text}");
+        assert!(text.contains(": a worker ended before the run was over; do not use"), "{text}");
+        assert!(text.contains("wring: error: a worker ended before the run was over"), "{text}");
         let (hidden, shown) = (text.rfind("\x1b[?25l"), text.rfind("\x1b[?25h"));
         assert!(hidden <= shown, "the cursor stays hidden: {text}");
     }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::args::{DoctorArgs, ReportArgs, ReportFormat};
-use super::error::{CliError, EXIT_NOTHING_MEASURED, EXIT_USAGE};
+use super::error::{CliError, EXIT_INTERNAL, EXIT_NOTHING_MEASURED, EXIT_USAGE};
 use super::files::ReportFile;
 use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
@@ -126,7 +126,17 @@ pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError
         };
         write_stdout(&text::render(result, &options))?;
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(()), Err)?;
+    has_ended_well(result)
+}
+
+/// Whether all workers worked to the end. A report of the others alone is no success.
+fn has_ended_well(result: &RunResult) -> Result<(), CliError> {
+    if !result.has_broken_worker() {
+        return Ok(());
+    }
+    let message = "a worker ended before the run was over; the report says what became of it";
+    Err(CliError::internal(message).hint("please report this with all that was printed"))
 }
 
 /// The first that applies: nothing completed, invalid, interrupted, a threshold failed, fine.
@@ -148,8 +158,8 @@ pub(super) fn run_error(error: &RunError) -> CliError {
     let code = match error {
         RunError::Descriptors(_) => EXIT_USAGE,
         RunError::Backend(_) | RunError::NothingOpen { .. } => EXIT_NOTHING_MEASURED,
-        RunError::Epoll(_) | RunError::Thread(_) | RunError::WorkerLost => {
-            super::error::EXIT_INTERNAL
+        RunError::Epoll(_) | RunError::Thread(_) | RunError::Broke(_) | RunError::WorkerLost => {
+            EXIT_INTERNAL
         }
     };
     let text = error.to_string();
@@ -175,7 +185,13 @@ fn as_wrk(persona: &Persona, mut job: Box<RunJob>, preface: &str) -> Result<u8, 
             let mut bytes = preface.as_bytes().to_vec();
             bytes.extend((persona.render)(&result, &job.output));
             write_stdout(&bytes)?;
-            Ok(0)
+            match has_ended_well(&result) {
+                Ok(()) => Ok(0),
+                Err(error) => {
+                    write_stderr(&format!("{}: {}", persona.name, error.message));
+                    Ok(1)
+                }
+            }
         }
         Err(RunError::NothingOpen { failed, .. }) => {
             use crate::outcome::Cause;
@@ -208,10 +224,11 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
         write_stderr(&format!("wring: note: {}", on_epoll(&refused)));
     }
     write_stderr(&format!("wring: listening on http://{}/", server.address()));
-    while signals.count() == 0 {
+    while signals.count() == 0 && server.broken().is_none() {
         thread::sleep(SERVE_LOOK);
     }
-    let (counts, log) = server.stop_with_log();
+    let stopped = server.stop_with_log();
+    let (counts, log) = stopped.map_err(|why| broken_server(&why))?;
     // The file comes first, but counts are printed even when it cannot be written.
     let written = match (file, log) {
         (Some(file), Some(log)) => write_log(file, &log),
@@ -221,6 +238,12 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
         write_stdout(format!("{}\n", counts.to_json()).as_bytes())?;
     }
     written.map(|()| 0)
+}
+
+/// The built-in server does not serve any more.
+pub(super) fn broken_server(why: &str) -> CliError {
+    CliError::internal(format!("the server broke: {why}"))
+        .hint("if io_uring is the cause, --engine epoll does without")
 }
 
 /// Writes the stamps; says loudly what is missing.

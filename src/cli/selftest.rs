@@ -82,7 +82,11 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     let mut job = lower::run(args, &url, argv, allowed).map_err(CliError::from)?;
     // Says why not io_uring, for the target as well.
     execute::settle(&mut job)?;
-    let result = execute::measure(&job, &signals, &|| Some(server.counts().requests))?;
+    let measured = execute::measure(&job, &signals, &|| Some(server.counts().requests));
+    if let Some(why) = server.broken() {
+        return Err(execute::broken_server(why));
+    }
+    let result = measured?;
     let RunJob { plan, output, .. } = job;
     let with_figures = !output.json_stdout && signals.count() == 0;
     execute::present(&result, output)?;

@@ -299,7 +299,7 @@ pub struct Verdict {
     pub gaps_ns: Vec<u64>,
     /// With `invalid` for want of CPU: the share of the window a worker waited for it.
     pub starved_share: Option<f64>,
-    /// With `invalid` because a worker's backend broke.
+    /// With `invalid` because a worker's backend broke, or because it panicked.
     pub worker_broke: bool,
     /// With `invalid` because the machine was suspended: for how long.
     #[serde(default)]
@@ -621,7 +621,7 @@ pub struct Worker {
     pub turn_gap_max_ns: u64,
     /// Time it was ready to run and waited for its CPU during the window.
     pub starved_ns: u64,
-    /// Its backend broke before the run was over.
+    /// Its backend broke before the run was over, or it panicked, and nothing of it is known.
     pub broke: bool,
 }
 

@@ -382,7 +382,7 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
                 None => format!("identity {name} is broken"),
             }
         }
-        Invalid::WorkerBroke => "a worker's backend broke before the run was over".to_owned(),
+        Invalid::WorkerBroke => "a worker ended before the run was over".to_owned(),
         Invalid::Starved { share } => starved(result, *share),
         Invalid::Gap { gap_ns } => format!(
             "a worker's loop stood still for {}: suspended, stopped or starved of CPU",

@@ -158,7 +158,7 @@ pub struct WorkerSummary {
     pub completed: u64,
     /// Longest time between two turns in the window, in nanoseconds.
     pub turn_gap_ns_max: u64,
-    /// Its backend broke before the run was over.
+    /// Its backend broke before the run was over, or it panicked, and nothing of it is known.
     pub broke: bool,
 }
 
@@ -279,6 +279,11 @@ impl RunResult {
     /// Requests completed in the window.
     pub fn window_completed(&self) -> u64 {
         self.total.phase(Phase::Window).completed
+    }
+
+    /// Whether a worker did not work to the end, so that its part is missing from there on or whole.
+    pub fn has_broken_worker(&self) -> bool {
+        self.workers.iter().any(|worker| worker.broke)
     }
 
     /// Requests completed per second of the window; 0 without a window.

@@ -30,7 +30,7 @@ pub enum Invalid {
         /// Its name, such as `I2`.
         name: &'static str,
     },
-    /// A worker could not go on because its backend broke.
+    /// A worker could not go on because its backend broke, or because it panicked.
     WorkerBroke,
     /// A worker waited for its CPU for much of the window, and not because of a target on the same
     /// machine.
@@ -99,7 +99,7 @@ pub fn judge(result: &RunResult) -> Verdict {
     if gap_ns > TURN_GAP_NS_MAX {
         invalid.push(Invalid::Gap { gap_ns });
     }
-    if result.workers.iter().any(|worker| worker.broke) {
+    if result.has_broken_worker() {
         invalid.push(Invalid::WorkerBroke);
     }
     // A target on this machine competes for the CPUs by nature; the report says that it does.

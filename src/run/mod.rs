@@ -88,7 +88,9 @@ pub enum RunError {
         /// What was wrong with TLS, and the same in words.
         tls_fault: Option<(TlsFault, String)>,
     },
-    /// A worker panicked; its record is lost.
+    /// The ring or epoll broke before anything could be opened.
+    Broke(BackendError),
+    /// All workers panicked, or one whose part cannot be missed; their records are lost.
     WorkerLost,
 }
 
@@ -141,6 +143,9 @@ impl fmt::Display for RunError {
                     return f.write_str("is there a route to the address (ip route get ADDRESS)?");
                 }
                 f.write_str("is the server running, and on this address and port?")
+            }
+            Self::Broke(error) => {
+                write!(f, "{}; another --engine (uring or epoll) may work", broke(error))
             }
             Self::WorkerLost => f.write_str(
                 "a worker thread panicked; its counts are lost, so there is no result. Please \
@@ -201,6 +206,8 @@ pub struct Progress {
 /// What a worker thread brings home.
 struct Done {
     outcome: Outcome,
+    /// Its place among the shares of the plan.
+    share: usize,
     backend_description: String,
     /// The CPU it really was pinned to.
     pinned: Option<u32>,
@@ -246,6 +253,21 @@ pub fn measure(
     }
     ensure_descriptors(plan)?;
     let started_at = units::format_rfc3339(sys::wall_unix_seconds());
+    let Ran { control, seen, done, collected } = work(plan, signals, watch)?;
+    let manifest = manifest(plan, started_at);
+    conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
+}
+
+/// What is left when the workers of a run have ended.
+struct Ran {
+    control: Arc<Control>,
+    seen: Seen,
+    done: Vec<Done>,
+    collected: Collected,
+}
+
+/// Starts the workers, watches over them, and takes what they bring home.
+fn work(plan: &Plan, signals: &Signals, watch: &mut dyn FnMut(&Progress)) -> Result<Ran, RunError> {
     let suspended_before_ns = sys::suspended_ns();
     let clock = Clock::start();
     let control = Arc::new(Control::default());
@@ -270,10 +292,9 @@ pub fn measure(
     let mut ended = || handles.iter().filter(|handle| handle.is_finished()).count();
     let opening_ns =
         supervise(plan, &clock, &control, signals, &mut ended, None, &mut collected, watch);
-    let done = join(handles)?;
-    let manifest = manifest(plan, started_at);
+    let done = join(handles)?.done;
     let seen = Seen { clock, opening_ns, suspended_before_ns };
-    conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
+    Ok(Ran { control, seen, done, collected })
 }
 
 /// What the control thread saw of a block beside the workers.
@@ -295,6 +316,9 @@ fn conclude(
     collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
+    if done.is_empty() {
+        return Err(RunError::WorkerLost);
+    }
     let Collected { mut timeline, mut cost, quota, warmup } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
@@ -310,6 +334,12 @@ fn conclude(
             let (cause, _) = tls.faults.iter().max_by_key(|(_, count)| *count)?;
             Some((cause, tls.first_fault.clone()?))
         });
+        if let Some(error) = done.iter().find_map(|done| done.outcome.broke) {
+            return Err(RunError::Broke(error));
+        }
+        if done.len() < plan.shares.len() {
+            return Err(RunError::WorkerLost);
+        }
         if signals.count() == 0 {
             return Err(RunError::NothingOpen {
                 addresses: asked.addresses,
@@ -534,6 +564,7 @@ fn spawn<B: Engine>(
         let worker = Worker::new(backend, task, recorder, cpu_time);
         let done = move |outcome| Done {
             outcome,
+            share: index,
             backend_description: backend_description.clone(),
             pinned,
             spin_ns,
@@ -613,17 +644,25 @@ fn is_target_here(plan: &Plan) -> bool {
     plan.addresses.iter().any(|address| address.inet().is_none_or(sys::is_local_address))
 }
 
-fn join(handles: Vec<Handle>) -> Result<Vec<Done>, RunError> {
-    let mut all = Vec::with_capacity(handles.len());
+/// What worker threads left behind.
+#[derive(Default)]
+struct Joined {
+    done: Vec<Done>,
+    /// One of them panicked, and its part is lost.
+    has_lost: bool,
+}
+
+fn join(handles: Vec<Handle>) -> Result<Joined, RunError> {
+    let mut joined = Joined::default();
     let mut error = None;
     for handle in handles {
         match handle.join() {
-            Ok(Ok(done)) => all.extend(done),
+            Ok(Ok(done)) => joined.done.extend(done),
             Ok(Err(setup)) => error = Some(setup),
-            Err(_) => error = Some(RunError::WorkerLost),
+            Err(_) => joined.has_lost = true,
         }
     }
-    error.map_or(Ok(all), Err)
+    error.map_or(Ok(joined), Err)
 }
 
 fn assemble(
@@ -644,7 +683,21 @@ fn assemble(
     result.window_ns = end_ns.unwrap_or(0).saturating_sub(start_ns);
     result.drain_ns = outcomes().map(|o| o.drain_ns).max().unwrap_or(0);
     let mut records: Vec<WorkerRecord> = Vec::with_capacity(done.len());
-    for (Done { outcome, pinned, .. }, share) in done.into_iter().zip(&plan.shares) {
+    let mut done = done.into_iter().peekable();
+    for (index, share) in plan.shares.iter().enumerate() {
+        let Some(Done { outcome, pinned, .. }) = done.next_if(|done| done.share == index) else {
+            result.workers.push(WorkerSummary {
+                connections: share.connections,
+                broke: true,
+                ..WorkerSummary::default()
+            });
+            result.remarks.push(format!(
+                "worker {index}, which had {} of the {} connections, panicked: what it did is not \
+                 counted here",
+                share.connections, plan.connections
+            ));
+            continue;
+        };
         let OpenConnections { at_start, min, max } = &mut result.open;
         *at_start += outcome.open_at_start;
         *min += outcome.open_min;
@@ -669,7 +722,8 @@ fn assemble(
         result.total.merge(record);
     }
     result.total.findings.condense(&plan.checks);
-    if result.open.at_start < plan.connections && result.window_ns > 0 {
+    let is_whole = records.len() == plan.shares.len();
+    if result.open.at_start < plan.connections && result.window_ns > 0 && is_whole {
         result.remarks.push(format!(
             "only {} of {} connections were open when the window started",
             result.open.at_start, plan.connections
@@ -693,8 +747,14 @@ fn assemble(
             sys::local_failure(connections.local_errno)
         ));
     }
-    (result.seconds, result.over_limits, result.late_ns_max) = timeline.into_parts();
+    if is_whole {
+        (result.seconds, result.over_limits, result.late_ns_max) = timeline.into_parts();
+    } else {
+        // Both hold what a worker did whose counts are lost.
+        result.target_requests = None;
+    }
     result.target_on_this_machine = is_target_here(plan);
+    let target_requests = result.target_requests;
     result.identities =
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);
     result.verdict = Verdict::Invalid(Vec::new());
@@ -822,3 +882,6 @@ fn interrupted(plan: &Plan, signals: &Signals, result: &RunResult) -> Option<Int
         _ => Some(Interrupted::Terminate),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,7 +221,10 @@ impl Session {
     /// Closes every connection and ends the workers.
     pub fn close(mut self) -> Result<(), RunError> {
         self.lanes.clear();
-        join(std::mem::take(&mut self.handles)).map(drop)
+        match join(std::mem::take(&mut self.handles))?.has_lost {
+            true => Err(RunError::WorkerLost),
+            false => Ok(()),
+        }
     }
 }
 
@@ -233,7 +236,7 @@ impl Drop for Session {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use super::*;
@@ -242,7 +245,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    fn serve(port: u16, close_after: Option<u32>) -> Server {
+    pub(in super::super) fn serve(port: u16, close_after: Option<u32>) -> Server {
         Server::start_or_fall_back(Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             threads: 1,
@@ -258,7 +261,7 @@ mod tests {
         .0
     }
 
-    fn plan_of(address: SocketAddr) -> Plan {
+    pub(in super::super) fn plan_of(address: SocketAddr) -> Plan {
         Plan {
             request: Request::new("GET", "/", "h", &[], None).unwrap(),
             targets: None,
@@ -285,7 +288,7 @@ mod tests {
         }
     }
 
-    fn assert_holds(result: &RunResult) {
+    pub(in super::super) fn assert_holds(result: &RunResult) {
         let broken: Vec<_> = result.identities.iter().filter(|check| check.is_broken()).collect();
         assert!(broken.is_empty(), "{broken:?}");
     }

@@ -229,7 +229,7 @@ impl Timer {
 pub(super) fn on_ring(
     thread: Thread,
     ready: impl FnOnce(Result<(), StartError>),
-) -> Option<Stamps> {
+) -> Result<Option<Stamps>, BackendError> {
     run(thread, ready, |setup, clock| Uring::new(setup, clock).map_err(StartError::Ring))
 }
 
@@ -237,7 +237,7 @@ pub(super) fn on_ring(
 pub(super) fn on_epoll(
     thread: Thread,
     ready: impl FnOnce(Result<(), StartError>),
-) -> Option<Stamps> {
+) -> Result<Option<Stamps>, BackendError> {
     run(thread, ready, |setup, clock| Epoll::new(setup, clock).map_err(StartError::Epoll))
 }
 
@@ -245,7 +245,7 @@ fn run<B: Backend>(
     mut thread: Thread,
     ready: impl FnOnce(Result<(), StartError>),
     make: fn(Setup, sys::Clock) -> Result<B, StartError>,
-) -> Option<Stamps> {
+) -> Result<Option<Stamps>, BackendError> {
     let slots = slots_allowed();
     let timer = Timer::new(&thread);
     let setup = Setup {
@@ -270,15 +270,11 @@ fn run<B: Backend>(
         Ok(backend) => backend,
         Err(error) => {
             ready(Err(error));
-            return None;
+            return Ok(None);
         }
     };
     ready(Ok(()));
-    match serve(backend, &mut thread, slots, timer) {
-        Ok(stamps) => stamps,
-        // Nothing can be served without it; whoever stops the server gets this message.
-        Err(broken) => panic!("the server's backend broke: {broken}"),
-    }
+    serve(backend, &mut thread, slots, timer)
 }
 
 /// How many connections the descriptor limit allows: the ring's table may not be larger than it.

@@ -233,25 +233,33 @@ impl Server {
         self.clocks.iter().map(|clock| clock.cpu_ns(&self.shared)).sum()
     }
 
-    /// Stops accepting, closes every connection, ends the threads and returns the final counts.
+    /// Why it is of no use any more: a thread broke, and the connections dealt to it get no answer.
+    pub fn broken(&self) -> Option<&str> {
+        self.shared.broken()
+    }
+
+    /// Stops accepting, closes every connection, ends the threads and returns the final counts, for
+    /// whoever takes a server that broke for a bug.
     ///
     /// Takes about 100 ms at most.
     pub fn stop(self) -> Counts {
-        self.stop_with_log().0
+        match self.stop_with_log() {
+            Ok((counts, _)) => counts,
+            Err(broken) => panic!("the server broke: {broken}"),
+        }
     }
 
-    /// As `stop`, with the stamps of all requests in the counts if `Timing::is_logged`.
-    pub fn stop_with_log(mut self) -> (Counts, Option<StampLog>) {
-        let mut stamps = Vec::new();
-        for result in self.end() {
-            match result {
-                Ok(thread) => stamps.extend(thread),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+    /// As `stop`, with the stamps of all requests in the counts if `Timing::is_logged`; or says why
+    /// the server broke.
+    pub fn stop_with_log(mut self) -> Result<(Counts, Option<StampLog>), String> {
+        // A thread that panicked has said why it is broken.
+        let stamps: Vec<Stamps> = self.end().into_iter().flatten().flatten().collect();
+        if let Some(broken) = self.broken() {
+            return Err(broken.to_owned());
         }
         let log =
             (!stamps.is_empty()).then(|| StampLog::new(stamps, self.clock.base_monotonic_ns()));
-        (self.counts(), log)
+        Ok((self.counts(), log))
     }
 
     fn end(&mut self) -> Vec<std::thread::Result<Option<Stamps>>> {

@@ -8,9 +8,9 @@ use std::fs;
 use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -43,6 +43,8 @@ pub(super) struct Shared {
     wake: Vec<Notify>,
     inboxes: Vec<UnboundedSender<Dealt>>,
     accepted: AtomicUsize,
+    /// Why a thread serves no more, once one does not.
+    broken: OnceLock<String>,
     /// When the first request came, in the server's nanoseconds; `u64::MAX` until then.
     first_request_ns: AtomicU64,
     pub(super) stamp_budget: Budget,
@@ -59,6 +61,7 @@ impl Shared {
             wake: (0..threads).map(|_| Notify::new()).collect(),
             inboxes,
             accepted: AtomicUsize::new(0),
+            broken: OnceLock::new(),
             first_request_ns: AtomicU64::new(u64::MAX),
             stamp_budget: Budget::new(),
             final_cpu_ns: (0..threads).map(|_| AtomicU64::new(0)).collect(),
@@ -77,6 +80,16 @@ impl Shared {
     /// True once the threads are asked to end.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// A thread serves no more, for this reason. The first one stands.
+    fn breaks(&self, why: String) {
+        let _ = self.broken.set(why);
+    }
+
+    /// Why a thread serves no more.
+    pub(super) fn broken(&self) -> Option<&str> {
+        self.broken.get().map(String::as_str)
     }
 
     /// Told when the thread is asked to end.
@@ -144,16 +157,32 @@ pub(super) fn run(
     let clock = Clock { index, path: own_schedstat() };
     // The starter may have given up because another thread failed; then nobody listens.
     let tell = |result: Result<(), StartError>| drop(ready.send(result.map(|()| clock)));
-    let stamps = match engine {
+    let _alarm = PanicAlarm(&shared);
+    let served = match engine {
         Engine::TokioUring => {
             tokio_engine::run(thread, tell);
-            None
+            Ok(None)
         }
         Engine::Backend => backend_engine::on_ring(thread, tell),
         Engine::Epoll => backend_engine::on_epoll(thread, tell),
     };
     shared.final_cpu_ns[index].store(sys::thread_cpu_ns(), Ordering::Release);
-    stamps
+    served.unwrap_or_else(|error| {
+        shared.breaks(error.to_string());
+        None
+    })
+}
+
+/// Lets whoever watches over the server know of a panic: connections dealt to this thread would wait
+/// for ever.
+struct PanicAlarm<'a>(&'a Shared);
+
+impl Drop for PanicAlarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.breaks("a thread panicked".to_owned());
+        }
+    }
 }
 
 /// Reads one thread's CPU time from outside.

@@ -104,7 +104,7 @@ fn one_server_takes_two_connections_one_after_the_other() {
     receive(&mut streams[1], 1);
     assert!(begun.elapsed() >= Duration::from_millis(40), "{:?}", begun.elapsed());
     let spread_ns = last_sent.duration_since(begun).as_nanos() as u64;
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     assert_eq!((counts.requests, counts.answers), (2, 2));
     let rows = rows(log);
     let [first, second] = rows[..] else { panic!("{rows:?}") };
@@ -135,7 +135,7 @@ fn the_log_has_every_request_and_its_queue_is_first_come_first_served() {
         })
         .collect();
     let streams: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     let after_ns = sys::Clock::start().base_monotonic_ns();
     drop(streams);
     let rows = rows(log);
@@ -165,7 +165,7 @@ fn threads_log_together_and_number_connections_across_them() {
             receive(stream, round);
         }
     }
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     let rows = rows(log);
     assert_eq!((counts.requests, rows.len()), (36, 36));
     assert!(rows.is_sorted_by_key(|row| row[0]), "{rows:?}");
@@ -194,7 +194,7 @@ fn requests_are_read_and_counted_during_a_freeze_and_answered_after_it() {
     assert!(begun.elapsed() >= Duration::from_millis(400), "{:?}", begun.elapsed());
     send(&mut streams[0], 1);
     receive(&mut streams[0], 1);
-    let (_, log) = server.stop_with_log();
+    let (_, log) = server.stop_with_log().unwrap();
     let rows = rows(log);
     let first_ns = rows[0][0];
     let (from_ns, until_ns) = (first_ns + 100 * MS, first_ns + 400 * MS);
@@ -232,7 +232,7 @@ fn answers_with_delays_that_vary_keep_their_order_on_a_connection() {
         assert!(answer.contains(&left), "{answer} lacks {left}");
         receive(&mut stream, 1);
     }
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     let rows = rows(log);
     assert_eq!((counts.answers, rows.len()), (210, 210));
     assert!(rows.is_sorted_by_key(|row| row[2]), "{rows:?}");
@@ -247,7 +247,7 @@ fn the_deepest_pipeline_is_read_while_it_waits() {
     send(&mut stream, depth);
     await_requests(&server, depth as u64);
     receive(&mut stream, depth);
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     let rows = rows(log);
     assert_eq!((counts.answers, rows.len()), (depth as u64, depth));
     // Its arrivals are those of a few reads, long before its last service.
@@ -264,7 +264,7 @@ fn a_client_that_leaves_does_not_stop_the_queue() {
     let mut stays = connect(&server);
     send(&mut stays, 1);
     receive(&mut stays, 1);
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     let rows = rows(log);
     assert_eq!((counts.requests, rows.len()), (6, 6));
     assert_eq!((rows[5][3], rows[5][4]), (1, 0));
@@ -277,7 +277,7 @@ fn without_logging_there_is_no_log() {
     let mut stream = connect(&server);
     send(&mut stream, 2);
     receive(&mut stream, 2);
-    let (counts, log) = server.stop_with_log();
+    let (counts, log) = server.stop_with_log().unwrap();
     assert_eq!((counts.answers, log.is_none()), (2, true));
 }
 

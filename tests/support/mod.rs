@@ -338,7 +338,7 @@ pub(crate) fn ended_with(output: &Output, code: i32) -> bool {
     }
     let words = said(output);
     let is_late = LATE.iter().any(|late| words.contains(late));
-    let is_worse = words.contains("is broken") || words.contains("backend broke");
+    let is_worse = words.contains("is broken") || words.contains("ended before the run");
     // The other codes are for what is worse than an invalid measurement, and come first.
     is_late && !is_worse && ![1, 2, 3].contains(&code)
 }
