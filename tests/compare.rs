@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
+use support::denied::{Denied, by_seccomp};
 use support::serve::Serve;
-use support::{Folder, Port, Running, said, wring};
+use support::{Folder, Port, Running, run, said, wring};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -295,5 +296,33 @@ fn what_cannot_be_compared_is_refused_before_any_load() {
         assert_eq!(output.status.code(), Some(code), "{words:?} {}", said(&output));
         assert!(stderr(&output).contains(expected), "{words:?} {}", said(&output));
         assert!(output.stdout.is_empty(), "{}", said(&output));
+    }
+}
+
+#[test]
+fn where_io_uring_is_denied_both_sides_run_on_epoll_and_it_is_said() {
+    const EPERM: i32 = 1;
+    let serve = Serve::start(&["-t1"]);
+    let url = serve.url();
+    let folder = Folder::new();
+    let command = serve_command(&folder.path().join("log").display().to_string(), "");
+    let sides: [&[&str]; 2] = [&[&url, &url], &["--a-cmd", &command, "--b-cmd", &command, "/"]];
+    for (denied, sides) in [Denied::Setup, Denied::Enter].into_iter().zip(sides) {
+        let file = folder.path().join("c.json");
+        let json = format!("--json={}", file.display());
+        let flags = ["-c2", "-t1", "--max-duration", "2s", "--block", "30ms", &json];
+        let Some(mut line) = by_seccomp(denied, EPERM) else { return };
+        let output = run(line.arg("compare").args(sides).args(flags), LIMIT);
+        assert!(stdout(&output).contains("verdict: B is "), "{}", said(&output));
+        let notes = |text: &str| text.matches("epoll is used instead").count();
+        let (text, stderr) = (stdout(&output), stderr(&output));
+        assert_eq!((notes(&stderr), notes(&text)), (1, 1), "{}", said(&output));
+        assert!(stderr.contains("wring: note: io_uring cannot be used here: a seccomp filter"));
+        let found: Value = serde_json::from_slice(&fs::read(file).expect("written")).expect("JSON");
+        assert_eq!(notes(&found["notes"].to_string()), 1, "{}", found["notes"]);
+        let Some(mut line) = by_seccomp(denied, EPERM) else { return };
+        let output = run(line.arg("compare").args(sides).args(["--engine", "uring"]), LIMIT);
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        assert!(said(&output).contains("seccomp filter"), "{}", said(&output));
     }
 }

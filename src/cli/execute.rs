@@ -64,7 +64,8 @@ pub(super) fn settle(job: &mut RunJob) -> Result<(), CliError> {
     Ok(())
 }
 
-fn on_epoll(refused: &SetupError) -> String {
+/// What is said where epoll takes the place of io_uring.
+pub(super) fn on_epoll(refused: &SetupError) -> String {
     format!("{refused}; epoll is used instead")
 }
 

@@ -33,24 +33,34 @@ impl Engine for Epoll {
 /// does not. Answers with why not io_uring if that was wanted and is not used; the plan's notes
 /// then say so too.
 pub fn settle(plan: &mut Plan) -> Result<Option<SetupError>, RunError> {
-    if plan.engine == EngineChoice::Epoll {
+    settle_together(std::slice::from_mut(plan))
+}
+
+/// The same for plans that are carried out at the same time: the rings of all of them must fit, and
+/// all of them use the same. They differ in nothing that has to do with it.
+pub fn settle_together(plans: &mut [Plan]) -> Result<Option<SetupError>, RunError> {
+    let Some(wanted) = plans.first().map(|plan| plan.engine) else { return Ok(None) };
+    if wanted == EngineChoice::Epoll {
         return Ok(None);
     }
     // A ring's table may not be larger than the limit.
-    ensure_descriptors(plan)?;
+    ensure_descriptors(plans)?;
     let arena: Arc<[u8]> = Arc::from([]);
-    let setups = plan.shares.iter().map(|share| setup(plan, share, Arc::clone(&arena)));
-    match uring::probe(setups) {
-        Ok(()) => {
-            plan.engine = EngineChoice::Uring;
+    let shares = plans.iter().flat_map(|plan| plan.shares.iter().map(move |share| (plan, share)));
+    let setups = shares.map(|(plan, share)| setup(plan, share, Arc::clone(&arena)));
+    match (uring::probe(setups), wanted) {
+        (Ok(()), _) => {
+            plans.iter_mut().for_each(|plan| plan.engine = EngineChoice::Uring);
             Ok(None)
         }
-        Err(refused) if plan.engine == EngineChoice::Auto => {
-            plan.engine = EngineChoice::Epoll;
-            plan.provenance.notes.push(format!("{refused}; epoll is used instead"));
+        (Err(refused), EngineChoice::Auto) => {
+            for plan in plans {
+                plan.engine = EngineChoice::Epoll;
+                plan.provenance.notes.push(format!("{refused}; epoll is used instead"));
+            }
             Ok(Some(refused))
         }
-        Err(refused) => Err(RunError::Backend(refused)),
+        (Err(refused), _) => Err(RunError::Backend(refused)),
     }
 }
 

@@ -45,7 +45,7 @@ use session::Seat;
 use timeline::Timeline;
 use warmup::WarmupWatch;
 
-pub use engine::settle;
+pub use engine::{settle, settle_together};
 pub use session::Session;
 pub use wakeup::wakeup_latency;
 
@@ -233,8 +233,10 @@ fn cpu_time() -> CpuTime {
     CpuTime { busy_ns: sys::thread_cpu_ns(), starved_ns: sys::thread_starved_ns() }
 }
 
-fn ensure_descriptors(plan: &Plan) -> Result<(), RunError> {
-    let needed = u64::from(plan.connections) + DESCRIPTORS_SPARE;
+/// Descriptors for the connections of all `plans` at once.
+fn ensure_descriptors(plans: &[Plan]) -> Result<(), RunError> {
+    let connections = plans.iter().map(|plan| u64::from(plan.connections));
+    let needed = connections.sum::<u64>() + DESCRIPTORS_SPARE;
     sys::ensure_descriptors(needed).map_err(RunError::Descriptors)
 }
 
@@ -251,7 +253,7 @@ pub fn measure(
         settle(&mut plan)?;
         return measure(&plan, signals, watch, target_requests);
     }
-    ensure_descriptors(plan)?;
+    ensure_descriptors(std::slice::from_ref(plan))?;
     let started_at = units::format_rfc3339(sys::wall_unix_seconds());
     let Ran { control, seen, done, collected } = work(plan, signals, watch)?;
     let manifest = manifest(plan, started_at);

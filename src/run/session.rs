@@ -110,7 +110,7 @@ impl Session {
         if plan.engine == EngineChoice::Auto {
             settle(&mut plan)?;
         }
-        ensure_descriptors(&plan)?;
+        ensure_descriptors(std::slice::from_ref(&plan))?;
         let started_at = units::format_rfc3339(sys::wall_unix_seconds());
         let mut session = Self {
             manifest: manifest(&plan, started_at),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::super::args::compare::CompareArgs;
 use super::super::error::CliError;
 use super::super::selftest::{Division, divide};
-use super::live::{Contest, open};
+use super::live::Contest;
 use super::stored::name;
 use crate::compare::{Comparison, Layout, Race};
 use crate::plan::{Plan, ServerOf};
@@ -40,7 +40,7 @@ pub(super) fn compare(
     let processes = u64::from(args.restarts) + 1;
     let layout = if processes > 1 { Layout::Processes } else { Layout::Pairs };
     let mut contest = Contest::new(args, layout);
-    contest.announce(args.run.quiet);
+    contest.announce();
     let mut race = Race::new(contest.rules(processes), args.run.seed);
     let mut count = 0;
     for process in 0..processes {
@@ -167,8 +167,8 @@ fn measure(
     slot_ns: u64,
     layout: Layout,
 ) -> Result<(), CliError> {
-    let plans = servers.each_ref().map(|server| server.plan.clone());
-    let mut sessions = open(&plans)?;
+    let mut plans = servers.each_ref().map(|server| server.plan.clone());
+    let mut sessions = contest.open(&mut plans)?;
     let begun_ns = contest.left_ns();
     contest.warm_up(&mut sessions, &plans, slot_ns / WARM_UP_PART)?;
     if contest.is_stopped() {

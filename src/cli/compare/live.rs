@@ -15,7 +15,7 @@ use crate::live::{LiveLine, LiveView};
 use crate::plan::Plan;
 use crate::result::{Interrupted, RunResult};
 use crate::rng::Rng;
-use crate::run::{RunError, Session};
+use crate::run::{self, RunError, Session};
 use crate::stats::RESAMPLES;
 use crate::sys::{self, Clock, SIGINT, Signals};
 use crate::units::format_duration_ns;
@@ -47,19 +47,13 @@ pub(super) fn compare_urls(
     for (plan, (flag, pid)) in plans.iter_mut().zip(server_pids(args)) {
         plan.server = pid.map(|pid| server::process(flag, pid)).transpose()?;
     }
-    contest.announce(args.run.quiet);
-    let mut sessions = open(&plans)?;
+    contest.announce();
+    let mut sessions = contest.open(&mut plans)?;
     let budget_ns = contest.left_ns() / WARM_UP_PART;
     contest.warm_up(&mut sessions, &plans, budget_ns)?;
     contest.race(&mut sessions, &plans)?;
     drop(sessions);
     contest.finish(urls.map(|url| redact::text(&url)), Vec::new())
-}
-
-/// Opens the sessions of both sides.
-pub(super) fn open(plans: &[Plan; 2]) -> Result<[Session; 2], CliError> {
-    let open = |plan| Session::open(plan).map_err(|error| execute::run_error(&error));
-    Ok([open(&plans[0])?, open(&plans[1])?])
 }
 
 /// What became of a pair of blocks.
@@ -95,6 +89,7 @@ pub(super) struct Contest {
     empty: [u32; 2],
     blocks: [Vec<Block>; 2],
     look: Option<Look>,
+    quiet: bool,
     line: LiveLine,
 }
 
@@ -122,6 +117,7 @@ impl Contest {
             empty: [0; 2],
             blocks: [Vec::new(), Vec::new()],
             look: None,
+            quiet: args.run.quiet,
             line: LiveLine::new(Some(args.max_duration), args.run.quiet),
         }
     }
@@ -150,14 +146,29 @@ impl Contest {
         Ok(job.plan)
     }
 
-    pub(super) fn announce(&self, quiet: bool) {
-        if !quiet {
+    pub(super) fn announce(&self) {
+        if !self.quiet {
             write_stderr(&format!(
                 "wring: A and B take turns in blocks of {}, for {} at most",
                 format_duration_ns(self.block_ns),
                 format_duration_ns(self.deadline_ns),
             ));
         }
+    }
+
+    /// Opens the sessions of both sides, on one and the same backend; a note says so when it is not
+    /// the one that was wanted.
+    pub(super) fn open(&mut self, plans: &mut [Plan; 2]) -> Result<[Session; 2], CliError> {
+        let refused = run::settle_together(plans).map_err(|error| execute::run_error(&error))?;
+        let note = refused.map(|refused| execute::on_epoll(&refused));
+        if let Some(note) = note.filter(|note| !self.notes.contains(note)) {
+            if !self.quiet {
+                write_stderr(&format!("wring: note: {note}"));
+            }
+            self.notes.push(note);
+        }
+        let open = |plan| Session::open(plan).map_err(|error| execute::run_error(&error));
+        Ok([open(&plans[0])?, open(&plans[1])?])
     }
 
     /// Time until the comparison must end.
