@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::denied::{Denied, by_seccomp};
-use support::faults::await_that;
+use support::faults::{await_that, in_namespaces, is_root};
 use support::{Running, find_program, report_of, run, said, wring};
 
 /// Bounds a hang; no claim depends on it.
@@ -208,4 +208,22 @@ fn what_doctor_does_not_know_is_a_usage_error() {
     }
     let output = wring(&["docter"], RUN_MAX);
     assert!(said(&output).contains("doctor"), "{}", said(&output));
+}
+
+#[test]
+fn without_proc_and_sys_it_says_what_cannot_be_seen() {
+    if !is_root("doctor without /proc") {
+        return;
+    }
+    let script = "mount -t tmpfs none /sys; mount -t tmpfs none /proc; exec \"$0\" doctor --json";
+    let output = Running::start(&mut in_namespaces(&["-m"], script, &[])).finish(RUN_MAX);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let object = report_of(&output);
+    let cpus = check(&object, "CPUs");
+    assert!(cpus["facts"]["cores"].is_null(), "{cpus}");
+    assert!(cpus["seen"].as_str().unwrap().contains("cores cannot be seen"), "{cpus}");
+    let loopback = check(&object, "loopback");
+    assert!(loopback["facts"]["target_busy_share"].is_null(), "{loopback}");
+    // Where one CPU is shared, or the worker had none, that is what is said.
+    assert!(!loopback["seen"].as_str().unwrap().ends_with("limited by the kernel"), "{loopback}");
 }

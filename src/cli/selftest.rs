@@ -177,15 +177,17 @@ fn figure(
     let target_before_ns = server.cpu_ns();
     let result = run::measure(&plan, signals, &mut |_| {}, &|| None)
         .map_err(|error| CliError::nothing_measured(error.to_string()))?;
-    let target_ns = server.cpu_ns().saturating_sub(target_before_ns);
-    let target_share =
-        target_ns as f64 / (result.window_ns.max(1) as f64 * division.target.len() as f64);
-    let limited_by = match (result.busy_share_max() >= BUSY_SHARE, target_share >= BUSY_SHARE) {
+    let target_ns =
+        server.cpu_ns().zip(target_before_ns).map(|(now, then)| now.saturating_sub(then));
+    let all_ns = result.window_ns.max(1) as f64 * division.target.len() as f64;
+    let is_target_busy = target_ns.map(|ns| ns as f64 / all_ns >= BUSY_SHARE);
+    let limited_by = match (result.busy_share_max() >= BUSY_SHARE, is_target_busy) {
         _ if division.shared => Side::Both,
-        (true, true) => Side::Both,
-        (true, false) => Side::Generator,
-        (false, true) => Side::Target,
-        (false, false) => Side::Kernel,
+        (true, Some(true)) => Side::Both,
+        (true, Some(false) | None) => Side::Generator,
+        (false, Some(true)) => Side::Target,
+        (false, Some(false)) => Side::Kernel,
+        (false, None) => Side::TargetOrKernel,
     };
     Ok(Some(Figure { value: value(&result) as u64, limited_by }))
 }

@@ -54,6 +54,7 @@ fn core_count(places: &[CpuPlace]) -> usize {
 
 fn cpus(machine: &Machine) -> Check {
     let allowed: Vec<u32> = machine.allowed.iter().map(|place| place.cpu).collect();
+    let is_known = machine.facts.cores_known;
     let cores = core_count(&machine.allowed);
     let siblings = allowed.len() - cores;
     let online = machine.facts.cpus_online.as_ref().map(Vec::len);
@@ -62,7 +63,11 @@ fn cpus(machine: &Machine) -> Check {
         Some(online) => format!("{} of {online} online may be used", allowed.len()),
         None => format!("{} may be used", allowed.len()),
     };
-    seen += &format!(" ({}), on {cores} physical core{}", cpu_list(&allowed), plural(cores));
+    seen += &format!(" ({}), ", cpu_list(&allowed));
+    seen += &match is_known {
+        true => format!("on {cores} physical core{}", plural(cores)),
+        false => "on how many cores cannot be seen here".to_owned(),
+    };
     if packages.len() > 1 {
         seen += &format!(" in {} packages", packages.len());
     }
@@ -78,9 +83,9 @@ fn cpus(machine: &Machine) -> Check {
     .fact("allowed", cpu_list(&allowed))
     .fact("allowed_count", allowed.len() as u64)
     .fact("online_count", online.map(|count| count as u64))
-    .fact("cores", cores as u64)
-    .fact("smt_siblings", siblings as u64)
-    .fact("packages", packages.len() as u64);
+    .fact("cores", is_known.then_some(cores as u64))
+    .fact("smt_siblings", is_known.then_some(siblings as u64))
+    .fact("packages", is_known.then_some(packages.len() as u64));
     let is_restricted = online.is_some_and(|online| allowed.len() < online);
     let mark = match allowed.len() {
         1 => Mark::Warning,

@@ -68,7 +68,7 @@ fn time_wait(machine: &Machine) -> Check {
         Group::Network,
         "TIME_WAIT",
         "ports that earlier connections still hold are missing to new ones to the same address; an \
-         attempt that finds none fails as `local`",
+         attempt that finds none fails as `ports`",
     )
     .fact("time_wait", machine.facts.sockets.map(|sockets| sockets.time_wait))
     .fact("tcp_in_use", machine.facts.sockets.map(|sockets| sockets.in_use));

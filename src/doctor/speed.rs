@@ -48,7 +48,7 @@ pub(super) struct Load {
     pub(super) target_cpu: u32,
     /// Shares of the window that each was busy.
     pub(super) worker_busy_share: f64,
-    pub(super) target_busy_share: f64,
+    pub(super) target_busy_share: Option<f64>,
     /// Share of the window that the worker waited for its CPU.
     pub(super) worker_starved_share: f64,
     /// The run was found invalid.
@@ -148,13 +148,14 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
     let target_before_ns = server.cpu_ns();
     let result = run::measure(&plan, signals, &mut |_| {}, &|| Some(server.counts().requests))
         .map_err(|error| error.to_string())?;
-    let target_ns = server.cpu_ns().saturating_sub(target_before_ns);
+    let spent = server.cpu_ns().zip(target_before_ns).map(|(now, then)| now.saturating_sub(then));
+    let share = |ns: u64| (ns as f64 / result.window_ns.max(1) as f64).min(1.0);
     Ok(Load {
         requests_per_s: result.requests_per_s(),
         worker_cpu,
         target_cpu,
         worker_busy_share: result.busy_share_max(),
-        target_busy_share: (target_ns as f64 / result.window_ns.max(1) as f64).min(1.0),
+        target_busy_share: spent.map(share),
         worker_starved_share: result.starved_share_max(),
         is_invalid: matches!(result.verdict, Verdict::Invalid(_)),
     })
@@ -213,12 +214,17 @@ fn judge_load(check: Check, load: &Result<Load, String>) -> Check {
         return check.change("stop what else runs here, and lift CPU quotas");
     }
     let is_busy = |share: f64| share >= BUSY_SHARE;
-    let limit = match (is_busy(load.worker_busy_share), is_busy(load.target_busy_share)) {
+    let limit = match (is_busy(load.worker_busy_share), load.target_busy_share.map(is_busy)) {
         _ if is_shared => "both share the one CPU",
-        (true, true) => "limited by both sides",
-        (true, false) => "limited by wring",
-        (false, true) => "limited by the target",
-        (false, false) => "limited by the kernel",
+        (true, Some(true)) => "limited by both sides",
+        (true, Some(false)) => "limited by wring",
+        (false, Some(true)) => "limited by the target",
+        (false, Some(false)) => "limited by the kernel",
+        (true, None) => "limited by wring; how busy the target was cannot be seen here",
+        (false, None) => {
+            "limited by the target or the kernel: how busy the target was cannot be \
+                          seen here"
+        }
     };
     check.seen(if is_shared { Mark::Note } else { Mark::Ok }, format!("{did}; {limit}"))
 }

@@ -35,6 +35,7 @@ fn good() -> Machine {
         open_files: limit(524_288),
         locked_memory: ResourceLimit { soft: Limit::At(8 << 20), hard: Limit::At(8 << 20) },
         cpus_online: Some((0..4).collect()),
+        cores_known: true,
         governors: vec!["performance".to_owned()],
         turbo: Some(false),
         clock_source: Some("tsc".to_owned()),
@@ -68,7 +69,7 @@ fn good() -> Machine {
         worker_cpu: 0,
         target_cpu: 1,
         worker_busy_share: 0.8,
-        target_busy_share: 0.99,
+        target_busy_share: Some(0.99),
         worker_starved_share: 0.0,
         is_invalid: false,
     };
@@ -277,6 +278,12 @@ fn cpus_are_counted_with_cores_siblings_packages_and_holes() {
     check(&machine, "CPUs", Mark::Warning, &["1 of 64 online", "(5)", "taskset"]);
     machine.facts.cpus_online = Some(vec![5]);
     check(&machine, "CPUs", Mark::Warning, &["another machine"]);
+    // Without /sys every CPU stands for a core.
+    machine.allowed = places((0..4).map(|cpu| (cpu, 0, cpu)));
+    (machine.facts.cpus_online, machine.facts.cores_known) = (None, false);
+    let words = ["4 may be used (0-3), on how many cores cannot be seen"];
+    check(&machine, "CPUs", Mark::Ok, &words);
+    assert!(!of(&machine, "CPUs").seen.contains("physical"));
 }
 
 #[test]
@@ -408,6 +415,7 @@ fn ports_and_queues_say_what_they_allow() {
     check(&machine, "local ports", Mark::Warning, &["1,200", "20 new", "ip_local_port_range"]);
     machine.facts.sockets = Some(SocketCounts { in_use: 0, time_wait: 1_080 });
     check(&machine, "TIME_WAIT", Mark::Warning, &["1,080", "90 %", "tcp_tw_reuse=1"]);
+    assert!(of(&machine, "TIME_WAIT").why.contains("fails as `ports`"), "as a run counts it");
     machine.facts.tw_reuse = Some(1);
     assert!(!of(&machine, "TIME_WAIT").change.join(" ").contains("tcp_tw_reuse"));
     machine.facts.accept_queue_max = Some(128);
@@ -435,6 +443,15 @@ fn what_the_machine_did_is_judged_by_what_kept_it_from_more() {
         load.worker_starved_share = 0.5;
     });
     check(&shared, "loopback", Mark::Note, &["share the one CPU"]);
+    let unseen = with(&|load| load.target_busy_share = None);
+    check(
+        &unseen,
+        "loopback",
+        Mark::Ok,
+        &["limited by the target or the kernel", "cannot be seen"],
+    );
+    let unseen = with(&|load| (load.worker_busy_share, load.target_busy_share) = (0.97, None));
+    check(&unseen, "loopback", Mark::Ok, &["limited by wring; how busy the target was cannot"]);
     check(&with(&|load| load.is_invalid = true), "loopback", Mark::Warning, &["invalid"]);
     let mut machine = good();
     let mut wakes = |p99_ns| {

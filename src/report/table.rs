@@ -37,6 +37,8 @@ pub enum Side {
     Both,
     /// The kernel or the hardware: neither side was busy.
     Kernel,
+    /// Not the generator; how busy the target was cannot be seen.
+    TargetOrKernel,
 }
 
 impl Side {
@@ -47,6 +49,7 @@ impl Side {
             Self::Target => "the target",
             Self::Both => "both sides",
             Self::Kernel => "the kernel",
+            Self::TargetOrKernel => "the target or the kernel",
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct FitnessFacts {
     pub locked_memory: ResourceLimit,
     /// CPUs online, in ascending order.
     pub cpus_online: Option<Vec<u32>>,
+    /// Whether it is told which of the asked CPUs share a core.
+    pub cores_known: bool,
     /// The frequency governors of the asked CPUs, each once.
     pub governors: Vec<String>,
     /// Whether CPUs may run faster than their base frequency for a while.
@@ -120,6 +122,7 @@ impl FitnessFacts {
             locked_memory: parse_limit(&limits, "Max locked memory"),
             cpus_online: line("sys/devices/system/cpu/online")
                 .and_then(|list| super::parse_cpu_list(&list)),
+            cores_known: are_cores_known(root, cpus),
             governors: governors(root, cpus),
             turbo: turbo(
                 line("sys/devices/system/cpu/intel_pstate/no_turbo").as_deref(),
@@ -176,6 +179,11 @@ fn parse_limit(text: &str, name: &str) -> ResourceLimit {
     });
     let (soft, hard) = (fields.next(), fields.next());
     ResourceLimit { soft: soft.unwrap_or_default(), hard: hard.unwrap_or_default() }
+}
+
+fn are_cores_known(root: &Path, cpus: &[u32]) -> bool {
+    let siblings = "topology/thread_siblings_list";
+    cpus.iter().all(|cpu| root.join(format!("sys/devices/system/cpu/cpu{cpu}/{siblings}")).exists())
 }
 
 fn governors(root: &Path, cpus: &[u32]) -> Vec<String> {
@@ -279,6 +287,7 @@ mod tests {
                 "hpet acpi_pm \n".into(),
             ),
             (&format!("{cpu}/online"), "0-127\n".to_owned()),
+            (&format!("{cpu}/cpu0/topology/thread_siblings_list"), "0,64\n".to_owned()),
             (&format!("{cpu}/cpu0/cpufreq/scaling_governor"), "powersave\n".to_owned()),
             (&format!("{cpu}/cpu2/cpufreq/scaling_governor"), "performance\n".to_owned()),
             (&format!("{cpu}/cpu3/cpufreq/scaling_governor"), "performance\n".to_owned()),
@@ -292,6 +301,7 @@ mod tests {
         }
         let facts = FitnessFacts::read_from(root, &[0, 2, 3, 7]);
         assert_eq!(facts.governors, ["performance", "powersave"]);
+        assert!(!facts.cores_known && FitnessFacts::read_from(root, &[0]).cores_known);
         assert_eq!((facts.turbo, facts.load_average), (Some(true), Some(1.5)));
         assert_eq!(facts.cpus_online.map(|cpus| cpus.len()), Some(128));
         assert_eq!((facts.seccomp, facts.uring_group), (Some(2), Some(-1)));

@@ -228,8 +228,9 @@ impl Server {
         counts::total(&self.shared.tallies)
     }
 
-    /// CPU time used by the server's threads so far, in nanoseconds.
-    pub fn cpu_ns(&self) -> u64 {
+    /// CPU time used by the server's threads so far, in nanoseconds; `None` where the kernel does not
+    /// tell.
+    pub fn cpu_ns(&self) -> Option<u64> {
         self.clocks.iter().map(|clock| clock.cpu_ns(&self.shared)).sum()
     }
 

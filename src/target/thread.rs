@@ -193,11 +193,11 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Nanoseconds on a CPU so far; the last value once the thread has ended.
-    pub(super) fn cpu_ns(&self, shared: &Shared) -> u64 {
+    /// Nanoseconds on a CPU so far; the last value once the thread has ended. `None` without `/proc`.
+    pub(super) fn cpu_ns(&self, shared: &Shared) -> Option<u64> {
         match shared.final_cpu_ns[self.index].load(Ordering::Acquire) {
-            0 => read_cpu_ns(&self.path).unwrap_or(0),
-            cpu_ns => cpu_ns,
+            0 => read_cpu_ns(&self.path).ok(),
+            cpu_ns => Some(cpu_ns),
         }
     }
 }
