@@ -1,6 +1,6 @@
 //! Family A: heads.
 
-use super::{Case, GOOD, chunked, each, ok};
+use super::{Case, GOOD, Step, chunked, each, ok};
 
 /// Bounds of one head that users are promised.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -46,7 +46,7 @@ fn status_lines() -> Vec<Case> {
         "A3",
         ["2", "20", "2000", &digits, "-20", "-200", "000", "001", "099", "2x0", "", "+20"],
         "parse",
-        |status| format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n"),
+        |status| format!("HTTP/1.1 {status} OK\r\n¦Content-Length: 0\r\n\r\n"),
     ));
     for status in ["200", "404", "500", "599", "600", "999"] {
         let raw = format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n");
@@ -67,7 +67,7 @@ fn status_lines() -> Vec<Case> {
             "HTTP/1.1 \t200 OK",
         ],
         "parse",
-        |line| format!("{line}\r\nContent-Length: 0\r\n\r\n"),
+        |line| format!("{line}\r\n¦Content-Length: 0\r\n\r\n"),
     ));
     all.push(Case::new("A6", "tab behind the version", "HTTP/1.1\t¦200 OK\r\n\r\n", "parse"));
     all
@@ -127,8 +127,16 @@ fn fields() -> Vec<Case> {
         "A10",
         ["no colon", ": empty name", "X : y", "X\t: y", "a b: c", "\u{e9}: x", "(x): y"],
         "parse",
-        |line| ok(&format!("{line}\r\n"), ""),
+        |line| ok(&format!("{line}\r\n¦X: y\r\n"), ""),
     ));
+    for line in ["no colon", ": empty name", "X : y", " X: y"] {
+        let raw = format!("HTTP/1.1 200 OK\r\n{line}\r\n¦X: y\r\n");
+        let what = |how| format!("{line:?}, {how}");
+        all.push(Case::new("A10", &what("and the head never ends"), &raw, "parse"));
+        all.push(
+            Case::new("A10", &what("and the end comes first"), &raw, "parse").then([Step::Fin]),
+        );
+    }
     all.extend(each("A11", ["X: a\r\n b", "X:\r\n\tb\r\n ", "X: a\r\n \r\n b"], "200", |field| {
         ok(&format!("{field}\r\nContent-Length: 0\r\n"), "")
     }));
@@ -137,14 +145,14 @@ fn fields() -> Vec<Case> {
     all.extend(each(
         "A11",
         [
-            "Content-Length:\r\n 0",
-            "Content-Length: 0\r\n ",
-            "content-length: 1,\r\n 1",
-            "Transfer-Encoding:\r\n chunked",
-            "Transfer-Encoding: gzip,\r\n\tchunked",
+            "Content-Length:\r\n¦ 0\r\n",
+            "Content-Length: 0\r\n \r\n¦",
+            "content-length: 1,\r\n¦ 1\r\n",
+            "Transfer-Encoding:\r\n chunked\r\n¦",
+            "Transfer-Encoding: gzip,\r\n\tchunked\r\n¦",
         ],
         "parse",
-        |field| ok(&format!("{field}\r\n"), ""),
+        |field| ok(field, ""),
     ));
     all.push(Case::new("A12", "one", format!("\r\n{GOOD}"), "200 body=2"));
     all.push(Case::new("A12", "two", format!("\r\n\r¦\n{GOOD}"), "parse"));

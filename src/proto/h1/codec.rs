@@ -7,6 +7,7 @@
 use super::super::{Answer, ByteClass, Flow, Notice, ProtoError, Sink, StreamEnd};
 use super::chunk::ChunkDecoder;
 use super::head::{self, Body, Head, Parsed};
+use super::lines::Lines;
 use super::memo::{Memo, Run};
 use super::methods::Methods;
 use super::scan::{HeadScan, Scan};
@@ -54,6 +55,7 @@ pub struct ClientCodec {
     answer: Answer,
     interim_count: u32,
     scan: HeadScan,
+    lines: Lines,
     scratch: Vec<u8>,
 }
 
@@ -70,7 +72,8 @@ impl ClientCodec {
             has_noted_unsolicited: false,
             answer: Answer::default(),
             interim_count: 0,
-            scan: HeadScan::new(),
+            scan: HeadScan::default(),
+            lines: Lines::default(),
             scratch: Vec::with_capacity(HEAD_SCRATCH_BYTES),
         }
     }
@@ -99,7 +102,8 @@ impl ClientCodec {
             has_noted_unsolicited: false,
             answer: Answer::default(),
             interim_count: 0,
-            scan: HeadScan::new(),
+            scan: HeadScan::default(),
+            lines: Lines::default(),
             scratch,
         };
         *self = new;
@@ -295,7 +299,7 @@ impl ClientCodec {
         let Some(Resolved { used, head }) = resolved else { return Ok(bytes.len()) };
         let head_bytes = self.scratch.len() + used;
         self.scratch.clear();
-        self.scan = HeadScan::new();
+        (self.scan, self.lines) = Default::default();
         let is_one_interim_too_many =
             |head: &Head| head.is_interim() && self.interim_count == INTERIM_MAX;
         let head = match head {
@@ -329,14 +333,11 @@ impl ClientCodec {
             return None;
         }
         let bytes = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
-        let Parsed::Whole { mut head, bytes: used } = head::parse(bytes, self.head_request) else {
-            return None;
-        };
-        if let Ok(head) = &mut head {
-            label(head, &bytes[..used], sink);
-            memo.keep(&bytes[..used], head, self.head_request);
-        }
-        Some(Resolved { used, head })
+        let parsed = head::parse(bytes, self.head_request);
+        let Parsed::Whole { head: Ok(mut head), bytes: used } = parsed else { return None };
+        label(&mut head, &bytes[..used], sink);
+        memo.keep(&bytes[..used], &head, self.head_request);
+        Some(Resolved { used, head: Ok(head) })
     }
 
     /// Searches on for the end of the head and keeps what belongs to it until then.
@@ -346,24 +347,32 @@ impl ClientCodec {
         memo: &mut Memo,
         sink: &mut impl Sink,
     ) -> Option<Resolved> {
-        match self.scan.feed(bytes) {
-            Scan::More => {
-                self.hold(bytes);
-                None
+        let held_bytes = self.scratch.len();
+        let mut used = 0;
+        let head = loop {
+            let (count, scan) = self.scan.feed(&bytes[used..]);
+            if held_bytes > 0 && !matches!(scan, Scan::Broken(_)) {
+                self.hold(&bytes[used..used + count]);
             }
-            Scan::Broken { error, bytes: used } => Some(Resolved { used, head: Err(error) }),
-            Scan::Whole { bytes: used } if self.scratch.is_empty() => {
-                let head = whole_head(&bytes[..used], memo, self.head_request, sink);
-                Some(Resolved { used, head })
+            used += count;
+            let so_far = if held_bytes > 0 { &self.scratch } else { &bytes[..used] };
+            match scan {
+                Scan::More if held_bytes > 0 => return None,
+                Scan::More => {
+                    self.hold(bytes);
+                    return None;
+                }
+                Scan::Line => match self.lines.end(so_far) {
+                    Ok(()) => {}
+                    Err(error) => break Err(error),
+                },
+                Scan::Whole => break whole_head(so_far, memo, self.head_request, sink),
+                Scan::Broken(error) => break Err(error),
             }
-            Scan::Whole { bytes: used } => {
-                let held_bytes = self.scratch.len();
-                self.hold(&bytes[..used]);
-                let head = whole_head(&self.scratch, memo, self.head_request, sink);
-                self.scratch.truncate(held_bytes);
-                Some(Resolved { used, head })
-            }
-        }
+        };
+        // What is used is counted with the receive it came in.
+        self.scratch.truncate(held_bytes);
+        Some(Resolved { used, head })
     }
 
     /// Adds to the scratch, which grows to one head and never beyond. It takes few steps: what each

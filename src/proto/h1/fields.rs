@@ -7,24 +7,20 @@ use super::super::ProtoError;
 
 /// What Content-Length said (RFC 9110 section 8.6).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ContentLength<'head> {
-    text: Option<&'head [u8]>,
-    body_bytes: u64,
+pub(super) struct ContentLength {
+    /// The length in bytes and the number of its digits, which together are its text.
+    seen: Option<(u64, usize)>,
 }
 
-impl<'head> ContentLength<'head> {
+impl ContentLength {
     /// Takes one field. Repeated values must be the same to the letter: `030,30` is equal to some
     /// parsers and not to others, which is what a smuggled request needs.
-    pub(super) fn add(&mut self, value: &'head [u8]) -> Result<(), ProtoError> {
+    pub(super) fn add(&mut self, value: &[u8]) -> Result<(), ProtoError> {
         for member in value.split(|&byte| byte == b',') {
             let member = trim(member);
-            match self.text {
-                Some(text) if text == member => {}
-                Some(_) => return Err(ProtoError::Parse),
-                None => {
-                    self.body_bytes = decimal(member)?;
-                    self.text = Some(member);
-                }
+            let this = (decimal(member)?, member.len());
+            if *self.seen.get_or_insert(this) != this {
+                return Err(ProtoError::Parse);
             }
         }
         Ok(())
@@ -32,7 +28,7 @@ impl<'head> ContentLength<'head> {
 
     /// The length in bytes, if there was such a field.
     pub(super) fn body_bytes(&self) -> Option<u64> {
-        self.text.map(|_| self.body_bytes)
+        self.seen.map(|(body_bytes, _)| body_bytes)
     }
 }
 

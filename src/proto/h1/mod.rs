@@ -8,7 +8,8 @@
 //! path, which is the authority: what a stream means is a function of its bytes alone, whichever
 //! way it is split and whatever the memo holds.
 //!
-//! `scan` finds where a head ends, `head` says what it means, `fields` reads the three fields that
+//! `scan` finds where a head and its lines end, `lines` says which line can be part of no head, `head`
+//! says what a whole one means, `fields` reads the three fields that
 //! decide it, `methods` knows which requests are HEAD, `chunk` walks a chunked body, `codec` puts them
 //! together.
 
@@ -18,6 +19,7 @@ mod fields;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod head;
+mod lines;
 mod memo;
 mod methods;
 mod scan;

@@ -1,4 +1,4 @@
-//! Where a head ends, found one byte at a time and resumable at any byte.
+//! Where a head and its lines end, found one byte at a time and resumable at any byte.
 //!
 //! The idea: errors belong to a position in the stream, never to a receive. A head that can no
 //! longer become one is rejected at the first byte that proves it, so garbage is not collected.
@@ -10,8 +10,9 @@ use crate::limits::HEAD_BYTES_MAX;
 const PREFIX: &[u8; 9] = b"HTTP/1.1 ";
 const MINOR_AT: u8 = 7;
 
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 enum Phase {
+    #[default]
     Start,
     StartLf,
     /// So many bytes of `PREFIX` were seen.
@@ -23,51 +24,58 @@ enum Phase {
 }
 
 /// The search for one head's end.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct HeadScan {
     phase: Phase,
     seen_bytes: usize,
 }
 
-/// What a stretch of bytes did to the search. `bytes` is how many of them belong to the head.
+/// What a stretch of bytes did to the search.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Scan {
-    /// All of them, and the head goes on.
+    /// The head goes on.
     More,
-    /// The last of these ends the head.
-    Whole { bytes: usize },
-    /// The last of these proves that this is no head, or one byte too many.
-    Broken { error: ProtoError, bytes: usize },
+    /// The last byte ends a line, and the head goes on.
+    Line,
+    /// The last byte ends the head.
+    Whole,
+    /// The last byte proves that this is no head, or is one too many.
+    Broken(ProtoError),
 }
 
 impl HeadScan {
-    pub(super) const fn new() -> Self {
-        Self { phase: Phase::Start, seen_bytes: 0 }
-    }
-
-    /// Goes on where the search stopped. Each byte is looked at once.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Scan {
-        #[cfg(test)]
-        super::tests::work::add(bytes.len());
+    /// Goes on where the search stopped, up to the next line end. Each byte is looked at once; tells
+    /// how many that were.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Scan) {
         let within = &bytes[..bytes.len().min(HEAD_BYTES_MAX - self.seen_bytes)];
         let mut at = 0;
-        while at < within.len() {
-            match step(self.phase, within[at]) {
-                Ok(Some(phase)) => self.phase = phase,
-                Ok(None) => return Scan::Whole { bytes: at + 1 },
-                Err(error) => return Scan::Broken { error, bytes: at + 1 },
-            }
+        let scan = loop {
+            let Some(&byte) = within.get(at) else {
+                if at == bytes.len() {
+                    break Scan::More;
+                }
+                at += 1;
+                break Scan::Broken(ProtoError::Limit);
+            };
             at += 1;
-            if self.phase == Phase::Line {
-                // Most bytes of a head do nothing but lengthen a line.
-                at += within[at..].iter().take_while(|&&byte| is_text(byte)).count();
+            match step(self.phase, byte) {
+                Ok(Some(phase)) => self.phase = phase,
+                Ok(None) => break Scan::Whole,
+                Err(error) => break Scan::Broken(error),
             }
-        }
+            match self.phase {
+                // Most bytes of a head do nothing but lengthen a line.
+                Phase::Line => {
+                    at += within[at..].iter().take_while(|&&byte| is_text(byte)).count();
+                }
+                Phase::LineStart => break Scan::Line,
+                _ => {}
+            }
+        };
         self.seen_bytes += at;
-        if at < bytes.len() {
-            return Scan::Broken { error: ProtoError::Limit, bytes: at + 1 };
-        }
-        Scan::More
+        #[cfg(test)]
+        super::tests::work::add(at);
+        (at, scan)
     }
 }
 
