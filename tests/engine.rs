@@ -30,6 +30,7 @@ use support::{
 const RUN_MAX: Duration = Duration::from_secs(60);
 const EPERM: i32 = 1;
 const EAGAIN: i32 = 11;
+const EINVAL: i32 = 22;
 const ENOSYS: i32 = 38;
 
 fn backend(report: &Value) -> &str {
@@ -56,15 +57,19 @@ fn counted(mut command: Command, line: &[&str]) -> (Value, String) {
 fn assert_falls_back(make: impl Fn() -> Option<Command>, cause: &str, advice: &str) {
     for line in [&["-c", "64", "-p", "16"][..], &["-c", "3", "-t", "2"]] {
         let Some(command) = make() else { return };
-        let (report, stderr) = counted(command, line);
-        assert!(backend(&report).starts_with("epoll "), "{}", backend(&report));
-        for word in [cause, advice, "epoll is used instead"] {
-            assert!(stderr.contains(word), "no '{word}' in: {stderr}");
-        }
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        let notes = report["asked"]["notes"].to_string();
-        assert!(notes.contains(cause), "{notes}");
+        assert_falls_back_on(command, line, cause, advice);
     }
+}
+
+fn assert_falls_back_on(command: Command, line: &[&str], cause: &str, advice: &str) {
+    let (report, stderr) = counted(command, line);
+    assert!(backend(&report).starts_with("epoll "), "{}", backend(&report));
+    for word in [cause, advice, "epoll is used instead"] {
+        assert!(stderr.contains(word), "no '{word}' in: {stderr}");
+    }
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let notes = report["asked"]["notes"].to_string();
+    assert!(notes.contains(cause), "{notes}");
 }
 
 /// The same reason refuses a run that insists, before the target sees anything of it.
@@ -92,18 +97,35 @@ fn the_report_names_the_engine_that_was_asked_for() {
 
 #[test]
 fn behind_a_seccomp_filter_epoll_measures_and_the_filter_is_named() {
+    for errno in [EPERM, ENOSYS] {
+        let make = || by_seccomp(Denied::Setup, errno);
+        assert_falls_back(make, "seccomp", "io_uring_setup");
+        let Some(command) = make() else { return };
+        assert_refuses(command, "seccomp", "io_uring_setup");
+    }
+}
+
+#[test]
+fn whichever_call_is_denied_is_found_out_before_the_load_and_named() {
     for (denied, errno, call) in [
-        (Denied::Setup, EPERM, "io_uring_setup failed: Operation not permitted"),
-        (Denied::Setup, ENOSYS, "io_uring_setup failed: Function not implemented"),
         (Denied::Enter, EPERM, "io_uring_enter failed: Operation not permitted"),
         (Denied::Enter, ENOSYS, "io_uring_enter failed: Function not implemented"),
         (Denied::Enter, EAGAIN, "io_uring_enter failed"),
         (Denied::Register, EPERM, "io_uring_register of descriptors failed"),
+        // As kernels answer that do not know a flag, or an operation.
+        (Denied::Setup, EINVAL, "io_uring_setup failed: Invalid argument"),
+        (Denied::BufferRings, EINVAL, "io_uring_register of receive buffers failed"),
     ] {
-        // Of that error the system does not say that it is a filter's.
-        let cause = if errno == EAGAIN { "the kernel refuses it" } else { "seccomp" };
-        assert_falls_back(|| by_seccomp(denied, errno), cause, call);
-        let Some(command) = by_seccomp(denied, errno) else { return };
+        let cause = match errno {
+            // Of that error the system does not say that it is a filter's.
+            EAGAIN => "the kernel refuses it",
+            EINVAL => "this kernel's is too old",
+            _ => "seccomp",
+        };
+        let make = || by_seccomp(denied, errno);
+        let Some(command) = make() else { return };
+        assert_falls_back_on(command, &["-p", "16"], cause, call);
+        let Some(command) = make() else { return };
         assert_refuses(command, cause, call);
     }
 }

@@ -234,7 +234,12 @@ fn the_features_looked_for_are_those_that_a_ring_names() {
         machine.ring = Ok(crate::io::Backend::description(&ring));
         of(&machine, "kernel").seen
     };
-    let none = crate::uring::Masked { abs_timer: true, no_sqarray: true, ring_fd: true };
+    let none = crate::uring::Masked {
+        abs_timer: true,
+        no_sqarray: true,
+        ring_fd: true,
+        ..Default::default()
+    };
     let seen = masked(none);
     for name in ["abs_timer", "no_sqarray", "registered_ring_fd"] {
         assert!(seen.contains(name), "{seen}");

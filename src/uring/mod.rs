@@ -47,6 +47,9 @@ const RECV_POLL_FIRST: u16 = 1;
 /// How often, and after what pause, a ring that found too little memory is tried again.
 const MEMORY_TRIES: u32 = 20;
 const MEMORY_PAUSE: Duration = Duration::from_millis(5);
+/// How often a full queue is submitted for a socket from elsewhere; the kernel may be short of memory
+/// for a moment.
+const ADOPT_TRIES: u32 = 100;
 /// User data of operations nobody waits for: cancelling, entering and leaving the table.
 const INTERNAL: u64 = u64::MAX;
 /// User data of the timer.
@@ -507,6 +510,10 @@ fn take_leased(sockets: &mut [Socket], before: &mut Vec<(u64, u16)>, token: Toke
     Some(before.swap_remove(position).1)
 }
 
+fn broken(error: &std::io::Error) -> BackendError {
+    BackendError { call: "io_uring_enter", errno: error.raw_os_error().unwrap_or(0) }
+}
+
 impl Backend for Uring {
     fn now_ns(&mut self) -> u64 {
         self.clock.now_ns()
@@ -587,10 +594,7 @@ impl Backend for Uring {
         self.reap(done);
         self.brought_any = !done.items.is_empty();
         done.stamp_ns = self.clock.now_ns();
-        entered.map_err(|error| BackendError {
-            call: "io_uring_enter",
-            errno: error.raw_os_error().unwrap_or(0),
-        })
+        entered.map_err(|error| broken(&error))
     }
 
     fn bytes(&self, lease: &RecvLease) -> &[u8] {
@@ -618,12 +622,15 @@ impl Backend for Uring {
     }
 
     fn adopt(&mut self, slot: Slot, fd: OwnedFd) -> Result<(), BackendError> {
-        if self.ring.room() == 0 {
-            self.ring.enter(Wait::No).map_err(|error| BackendError {
-                call: "io_uring_enter",
-                errno: error.raw_os_error().unwrap_or(0),
-            })?;
+        for _ in 0..ADOPT_TRIES {
+            if self.ring.room() > 0 {
+                break;
+            }
+            self.ring.enter(Wait::No).map_err(|error| broken(&error))?;
             self.let_go();
+        }
+        if self.ring.room() == 0 {
+            return Err(broken(&std::io::Error::from_raw_os_error(libc::EBUSY)));
         }
         self.enter_table(slot, &fd);
         let socket = &mut self.sockets[slot.0 as usize];

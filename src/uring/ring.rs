@@ -35,6 +35,12 @@ pub struct Masked {
     pub no_sqarray: bool,
     /// A registered ring descriptor (Linux 5.18).
     pub ring_fd: bool,
+    /// Queues with room for more entries than this, of either sort.
+    pub entries_max: Option<u32>,
+    /// Every second call to enter: in turn it is interrupted, short of memory, or has completions to
+    /// be taken first, and does nothing.
+    #[cfg(test)]
+    pub enter: bool,
 }
 
 #[repr(C)]
@@ -77,6 +83,8 @@ pub(super) struct Ring {
     enter_flags: u32,
     abs_timer: bool,
     no_sqarray: bool,
+    #[cfg(test)]
+    spoilt: tests::Spoilt,
 }
 
 impl std::fmt::Debug for Ring {
@@ -91,10 +99,19 @@ impl Ring {
         cq_entries: u32,
         masked: Masked,
     ) -> Result<Self, SetupError> {
-        let (inner, no_sqarray) = build(sq_entries, cq_entries, masked)?;
+        let bounded = |entries: u32| entries.min(masked.entries_max.unwrap_or(u32::MAX));
+        let (inner, no_sqarray) = build(bounded(sq_entries), bounded(cq_entries), masked)?;
         let abs_timer = inner.params().is_feature_min_timeout() && !masked.abs_timer;
         let fd = inner.as_raw_fd();
-        let mut ring = Self { inner, enter_fd: fd, enter_flags: 0, abs_timer, no_sqarray };
+        let mut ring = Self {
+            inner,
+            enter_fd: fd,
+            enter_flags: 0,
+            abs_timer,
+            no_sqarray,
+            #[cfg(test)]
+            spoilt: tests::Spoilt::new(masked.enter),
+        };
         if !masked.ring_fd {
             ring.register_ring_fd();
         }
@@ -153,6 +170,10 @@ impl Ring {
     /// Submits everything queued, runs deferred work, and waits as asked. Interruptions and
     /// timeouts are no errors.
     pub(super) fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(errno) = self.spoilt.next() {
+            return outcome(io::Error::from_raw_os_error(errno));
+        }
         let to_submit = self.inner.submission().len() as u32;
         let mut timespec = Timespec { seconds: 0, nanoseconds: 0 };
         let mut flags = self.enter_flags | ENTER_GETEVENTS;
@@ -196,12 +217,7 @@ impl Ring {
         if result >= 0 {
             return Ok(());
         }
-        let error = io::Error::last_os_error();
-        match error.raw_os_error() {
-            // Time is up, a signal came, or completions must be taken before more is submitted.
-            Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
-            _ => Err(error),
-        }
+        outcome(io::Error::last_os_error())
     }
 
     /// Whether the kernel has completions for us, taken or still to be run.
@@ -244,6 +260,15 @@ impl Ring {
     }
 }
 
+/// What an error of `enter` means: time is up, a signal came, memory is short, or completions must be
+/// taken before more is submitted. Whatever was not submitted stays in the queue.
+fn outcome(error: io::Error) -> io::Result<()> {
+    match error.raw_os_error() {
+        Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => Ok(()),
+        _ => Err(error),
+    }
+}
+
 impl Drop for Ring {
     fn drop(&mut self) {
         // Else the thread's table of registered rings would keep this one alive.
@@ -277,4 +302,28 @@ fn build(sq: u32, cq: u32, masked: Masked) -> Result<(IoUring, bool), SetupError
         }
     }
     with(false).map(|ring| (ring, false)).map_err(|error| SetupError::new("io_uring_setup", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    /// The calls to enter that are spoilt.
+    #[derive(Debug)]
+    pub(super) struct Spoilt {
+        is_on: bool,
+        calls: usize,
+    }
+
+    impl Spoilt {
+        pub(super) fn new(is_on: bool) -> Self {
+            Self { is_on, calls: 0 }
+        }
+
+        /// What the next call ends with, if it does nothing.
+        pub(super) fn next(&mut self) -> Option<i32> {
+            const ERRNOS: [i32; 3] = [libc::EINTR, libc::EAGAIN, libc::EBUSY];
+            self.calls += 1;
+            let is_spoilt = self.is_on && self.calls.is_multiple_of(2);
+            is_spoilt.then(|| ERRNOS[self.calls / 2 % ERRNOS.len()])
+        }
+    }
 }

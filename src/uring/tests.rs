@@ -24,7 +24,8 @@ impl MakeBackend for Oldest {
     type B = Uring;
 
     fn make(setup: Setup) -> Uring {
-        let masked = Masked { abs_timer: true, no_sqarray: true, ring_fd: true };
+        let masked =
+            Masked { abs_timer: true, no_sqarray: true, ring_fd: true, ..Masked::default() };
         Uring::with_masked(setup, Clock::start(), masked).unwrap()
     }
 }
@@ -52,10 +53,36 @@ impl MakeBackend for Keeping {
     }
 }
 
+/// Queues so short that both overflow in every larger case.
+struct Tiny;
+
+impl MakeBackend for Tiny {
+    type B = Uring;
+
+    fn make(setup: Setup) -> Uring {
+        let masked = Masked { entries_max: Some(8), ..Masked::default() };
+        Uring::with_masked(setup, Clock::start(), masked).unwrap()
+    }
+}
+
+/// Every second call to the kernel does nothing.
+struct Refused;
+
+impl MakeBackend for Refused {
+    type B = Uring;
+
+    fn make(setup: Setup) -> Uring {
+        let masked = Masked { enter: true, ..Masked::default() };
+        Uring::with_masked(setup, Clock::start(), masked).unwrap()
+    }
+}
+
 contract_suite!(newest, OverSockets<Newest>);
 contract_suite!(oldest, OverSockets<Oldest>);
 contract_suite!(spinning, OverSockets<Spinning>);
 contract_suite!(keeping, OverSockets<Keeping>);
+contract_suite!(tiny, OverSockets<Tiny>);
+contract_suite!(refused, OverSockets<Refused>);
 
 /// Attempts to a port that nobody listens on any more, and to the same one once somebody does again.
 #[test]
@@ -114,4 +141,88 @@ fn a_lease_comes_back_once_whatever_has_been_sent_in_its_slot_since() {
     assert_eq!(take_leased(&mut sockets, &mut before, new), None);
     let elsewhere = Token::new(OpKind::Send, 2, 5);
     assert_eq!(take_leased(&mut sockets, &mut before, elsewhere), None);
+}
+
+/// Reads many connections whose peers all send at once.
+struct Reader {
+    uring: Uring,
+    done: Completions,
+    /// Bytes still to come, by slot.
+    left: Vec<usize>,
+    /// Slots whose stream ended before the peer did.
+    again: VecDeque<u32>,
+    ended: usize,
+    overflows: u32,
+}
+
+impl Reader {
+    fn turn(&mut self, until_ns: u64) {
+        self.uring.turn(until_ns, &mut self.done).unwrap();
+        self.overflows += u32::from(self.uring.ring.inner.submission().cq_overflow());
+        for Completion { token, result, lease, more, .. } in self.done.items.drain(..) {
+            let count = result.unwrap() as usize;
+            match lease {
+                Some(lease) => {
+                    self.left[token.index() as usize] -= count;
+                    self.uring.recycle(lease);
+                    // An overflow ends a stream, as the end of the buffers does.
+                    self.again.extend((!more).then_some(token.index()));
+                }
+                None => self.ended += usize::from(token.kind() == OpKind::Recv),
+            }
+        }
+    }
+
+    fn push(&mut self, mut op: Op, token: Token) {
+        while let Err(QueueFull(back)) = self.uring.push(op, token) {
+            op = back;
+            self.turn(0);
+        }
+    }
+
+    fn read(&mut self, slot: u32) {
+        self.push(Op::RecvStream { slot: Slot(slot) }, Token::new(OpKind::Recv, 0, slot));
+    }
+}
+
+#[test]
+fn completions_that_find_their_queue_full_are_all_delivered() {
+    const SLOTS: u32 = 64;
+    const BYTES: usize = 1000;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let setup = Setup {
+        slots: SLOTS,
+        addresses: vec![listener.local_addr().unwrap().into()],
+        recv_buffers: 256,
+        ..crate::io::contract::small()
+    };
+    let mut reader = Reader {
+        uring: Tiny::make(setup),
+        done: Completions::with_capacity(64),
+        left: vec![BYTES; SLOTS as usize],
+        again: VecDeque::new(),
+        ended: 0,
+        overflows: 0,
+    };
+    for slot in 0..SLOTS {
+        let connect = Op::Connect { slot: Slot(slot), address_index: 0 };
+        reader.push(connect, Token::new(OpKind::Connect, 0, slot));
+    }
+    reader.turn(0);
+    let peers: Vec<_> = (0..SLOTS).map(|_| listener.accept().unwrap().0).collect();
+    (0..SLOTS).for_each(|slot| reader.read(slot));
+    reader.turn(0);
+    for mut peer in peers {
+        std::io::Write::write_all(&mut peer, &[7; BYTES]).unwrap();
+    }
+    let give_up_ns = reader.uring.now_ns() + 60_000_000_000;
+    while reader.ended < SLOTS as usize {
+        reader.turn(give_up_ns);
+        while let Some(slot) = reader.again.pop_front() {
+            reader.read(slot);
+        }
+        assert!(reader.uring.now_ns() < give_up_ns, "left: {:?}", reader.left);
+    }
+    assert!(reader.overflows > 0, "the queue never overflowed");
+    assert_eq!(reader.left, [0; SLOTS as usize]);
 }

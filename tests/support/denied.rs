@@ -31,6 +31,8 @@ pub(crate) enum Denied {
     Setup,
     Enter,
     Register,
+    /// Registering rings of buffers, which Linux 5.19 brought, and all that came later.
+    BufferRings,
     /// Entering with so many operations or more to submit: a ring that is made and tried out breaks
     /// when there is work to do.
     Batches(u32),
@@ -43,6 +45,7 @@ impl Denied {
             Self::Setup => (425, 0),
             Self::Enter => (426, 0),
             Self::Register => (427, 0),
+            Self::BufferRings => (427, 22),
             Self::Batches(least) => (426, least),
         }
     }
