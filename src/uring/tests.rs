@@ -127,6 +127,19 @@ fn a_refused_attempt_leaves_its_socket_to_the_next() {
     assert_eq!(std::io::Read::read(&mut peer, &mut [0; 1]).unwrap(), 0);
 }
 
+/// A thread has sixteen places for registered rings.
+#[test]
+fn rings_that_come_to_nothing_leave_the_threads_table_to_others() {
+    for _ in 0..20 {
+        // More descriptors than any process may have.
+        let setup = Setup { slots: 1 << 28, ..crate::io::contract::small() };
+        let refused = Uring::try_new(setup, Clock::start(), Masked::default()).unwrap_err();
+        assert_eq!(refused.step, "io_uring_register of descriptors");
+    }
+    let uring = Newest::make(crate::io::contract::small());
+    assert!(uring.description().contains("registered_ring_fd"), "{}", uring.description());
+}
+
 #[test]
 fn a_lease_comes_back_once_whatever_has_been_sent_in_its_slot_since() {
     let mut sockets = vec![Socket::default(), Socket::default()];
