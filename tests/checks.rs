@@ -9,6 +9,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -412,4 +413,104 @@ fn every_target_has_a_reference_of_its_own() {
     assert_eq!(output.status.code(), Some(99), "{}", said(&output));
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("\n  target 2 GET http://127.0.0.1:"), "{text}");
+}
+
+/// What a server does to the answers of one batch of pipelined requests.
+#[derive(Clone, Copy, Debug)]
+enum Mischief {
+    None,
+    Swaps,
+    Doubles,
+}
+
+/// A server that answers each request with its path as the body, on every connection whole batches
+/// of `depth` at once, the third with mischief done to its middle. Also gives the paths in the order
+/// they came in, by connection.
+fn echoing(depth: usize, mischief: Mischief) -> (String, Arc<Mutex<Vec<Vec<String>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&log);
+    thread::spawn(move || {
+        for (index, stream) in listener.incoming().flatten().enumerate() {
+            let log = Arc::clone(&all);
+            log.lock().unwrap().push(Vec::new());
+            thread::spawn(move || {
+                echo(stream, depth, mischief, &mut |path| {
+                    log.lock().unwrap()[index].push(path.to_owned());
+                })
+            });
+        }
+    });
+    (url, log)
+}
+
+fn echo(mut stream: TcpStream, depth: usize, mischief: Mischief, log: &mut dyn FnMut(&str)) {
+    let (mut seen, mut chunk, mut waiting, mut batches) = (Vec::new(), [0; 4096], Vec::new(), 0);
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        seen.extend_from_slice(&chunk[..count]);
+        while let Some(end) = support::scripted::head_end(&seen) {
+            let head = String::from_utf8(seen.drain(..end).collect()).unwrap();
+            let path = head.split(' ').nth(1).unwrap();
+            log(path);
+            let length = path.len();
+            waiting.push(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{path}"));
+        }
+        while waiting.len() >= depth {
+            let mut batch: Vec<String> = waiting.drain(..depth).collect();
+            batches += 1;
+            match mischief {
+                Mischief::Swaps if batches == 3 => batch.swap(1, 2),
+                Mischief::Doubles if batches == 3 => batch[2] = batch[1].clone(),
+                _ => {}
+            }
+            if stream.write_all(batch.concat().as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn pipelined_answers_are_held_against_the_requests_they_answer() {
+    const DEPTH: usize = 5;
+    // Three kinds of requests, so that neighbours in a batch are of different kinds.
+    for (mischief, wrong) in [(Mischief::None, 0), (Mischief::Swaps, 2), (Mischief::Doubles, 1)] {
+        for engine in ["uring", "epoll"] {
+            let (url, log) = echoing(DEPTH, mischief);
+            let targets = ["a", "bb", "ccc"].map(|path| format!("{url}{path}"));
+            let line = ["-c", "1", "-p", "5", "-n", "60", "--engine", engine, "--expect-body-hash"];
+            let code = if wrong == 0 { 0 } else { 99 };
+            let report = run(code, &[&targets.each_ref().map(String::as_str)[..], &line].concat());
+            assert_eq!(number(&report, "/requests/completed"), 60);
+            let failed = number(&report, "/checks/failed/body_hash/whole");
+            assert_eq!(failed, wrong, "{mischief:?}: {}", report["checks"]);
+            assert_eq!(number(&report, "/notices/unsolicited"), 0);
+            // What came in is what was sent, in the order of the targets.
+            let log = log.lock().unwrap();
+            let paths: Vec<&str> = log.iter().flatten().map(String::as_str).collect();
+            let wanted: Vec<&str> = ["/a", "/bb", "/ccc"].repeat(20);
+            assert_eq!(paths, wanted);
+        }
+    }
+}
+
+#[test]
+fn numbered_requests_come_in_once_each_and_in_order_on_every_connection() {
+    const DEPTH: usize = 4;
+    for engine in ["uring", "epoll"] {
+        let (url, log) = echoing(DEPTH, Mischief::None);
+        let numbered = format!("{url}{{{{seq}}}}");
+        let line = ["-c", "3", "-p", "4", "-n", "240", "--engine", engine];
+        let line = [&[&*numbered], &line[..], &["--expect-body-bytes", "17"]].concat();
+        let report = run(0, &line);
+        assert_eq!(number(&report, "/requests/completed"), 240);
+        assert_eq!(number(&report, "/checks/failed/body_bytes/whole"), 0);
+        let log = log.lock().unwrap();
+        assert!(log.iter().all(|paths| paths.is_sorted()), "{log:?}");
+        let mut all: Vec<&String> = log.iter().flatten().collect();
+        all.sort();
+        let wanted: Vec<String> = (0..240).map(|number| format!("/{number:016}")).collect();
+        assert!(all.into_iter().eq(&wanted), "{log:?}");
+    }
 }

@@ -41,7 +41,9 @@ fn d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu() {
         let before = cpu_time(running.id());
         thread::sleep(Duration::from_secs(1));
         let busy = cpu_time(running.id()).saturating_sub(before);
-        assert!(busy <= Duration::from_millis(250), "{busy:?} of a second");
+        // `scripts/faults-bars` holds a thousand connections to a twentieth of a CPU; this is for
+        // builds that check everything, and for time that is counted in hundredths of a second.
+        assert!(busy <= Duration::from_millis(80), "{busy:?} of a second");
         let report = sound(&interrupt(running), &[0]);
         let refused = at(&report, "/connections/failures/refused");
         // From 1 ms to 1 s in four steps, and one or two a second from there on.
@@ -64,10 +66,11 @@ fn d2_a_server_killed_and_started_again_gets_all_its_connections_back() {
         serve.kill();
         thread::sleep(Duration::from_millis(2200));
         let serve = Serve::listen(&address, &[]);
-        // `scripts/faults-bars` holds it to a second and a half; this is for a busy machine. The
-        // question itself is a connection.
+        // `scripts/faults-bars` holds a thousand connections to a second and a half, of which the
+        // longest pause between two attempts is one; this is for a busy machine. The question itself
+        // is a connection.
         let asked = std::cell::Cell::new(0);
-        await_that("full concurrency", Duration::from_secs(20), || {
+        await_that("full concurrency", Duration::from_secs(5), || {
             thread::sleep(Duration::from_millis(50));
             asked.set(asked.get() + 1);
             serve.counts()["connections"].as_u64() >= Some(50 + asked.get())
@@ -191,6 +194,132 @@ fn d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_no
     });
 }
 
+/// How soon after its answer each connection is closed, in microseconds: whichever of them the
+/// machine is quick enough for meets a request that has just been sent.
+const CLOSED_AFTER_US: [u64; 8] = [100, 200, 400, 600, 900, 1300, 2000, 4000];
+
+#[test]
+fn d8_a_request_sent_as_its_connection_ends_is_stale() {
+    on_every_engine(|engine| {
+        let (held, address) = never_accepting(0);
+        let _first = std::net::TcpStream::connect(address).expect("the queue has one place");
+        let url = format!("http://{address}/");
+        let line = ["-c", "8", "-t", "1", "-n", "64", "--connect-timeout", "20s"];
+        let running = Running::start(&mut command(engine, &url, &line));
+        // What is stale ended sooner than the peer could have answered: sooner than the connection
+        // took to open, which is a second when the first attempt is dropped.
+        await_that("attempts", HANG, || connections_to(address, State::SynSent) >= 8);
+        thread::sleep(Duration::from_millis(100));
+        held.listen(64).expect("it listens");
+        let listener: std::net::TcpListener = held.into();
+        thread::spawn(move || {
+            for (index, stream) in listener.incoming().flatten().enumerate().skip(1) {
+                let pause = CLOSED_AFTER_US.get(index - 1).copied().map(Duration::from_micros);
+                thread::spawn(move || match pause {
+                    Some(pause) => answer_once(stream, pause),
+                    None => answer_all(stream),
+                });
+            }
+        });
+        let report = sound(&running.finish(RUN_MAX), &[0]);
+        let failures = &report["whole"]["failures"];
+        let stale = at(&report, "/whole/failures/stale");
+        assert!((1..=8).contains(&stale), "{failures}");
+        // On a machine that is busy, the end may come later than in the same turn.
+        let all = ["stale", "eof", "reset", "send"];
+        let raced = all.map(|cause| at(&report, &format!("/whole/failures/{cause}")));
+        assert_eq!(at(&report, "/requests/failed"), raced.iter().sum::<u64>(), "{failures}");
+        assert_eq!(at(&report, "/requests/completed") + raced.iter().sum::<u64>(), 64);
+    });
+}
+
+/// Answers one request, and closes after a pause.
+fn answer_once(mut stream: std::net::TcpStream, pause: Duration) {
+    use std::io::{Read as _, Write as _};
+    if let Ok(1..) = stream.read(&mut [0; 4096]) {
+        let _ = stream.write_all(ANSWER);
+        let answered = Instant::now();
+        while answered.elapsed() < pause {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[test]
+fn d9_a_peer_that_reads_nothing_of_an_upload_times_out_each_request_once() {
+    on_every_engine(|engine| {
+        // The kernel opens the connections, and its buffers fill up.
+        let (_held, address) = never_accepting(64);
+        let folder = Folder::new();
+        let path = folder.path().join("body");
+        std::fs::write(&path, vec![b'x'; 16 << 20]).expect("our folder");
+        let (url, body) = (format!("http://{address}/"), format!("@{}", path.display()));
+        let line = ["-c", "2", "-n", "4", "-T", "400ms", "-d", "20s", "-b", &body];
+        let began = Instant::now();
+        let report =
+            sound(&Running::start(&mut command(engine, &url, &line)).finish(RUN_MAX), &[3]);
+        assert_within(began, Duration::from_millis(2 * 400 + 1000), "giving up");
+        assert_eq!(at(&report, "/requests/started"), 4);
+        assert_eq!(at(&report, "/whole/failures/timeout"), 4, "{}", report["whole"]["failures"]);
+        assert_eq!(at(&report, "/requests/failed"), 4, "{}", report["whole"]["failures"]);
+        assert_eq!(at(&report, "/connections/errored"), 4);
+        assert_eq!(at(&report, "/bytes/head"), 0);
+    });
+}
+
+#[test]
+fn d11_the_smallest_segments_and_buffers_change_no_count() {
+    const UPLOAD_BYTES: usize = 20_000;
+    const ANSWER_BYTES: usize = 50_000;
+    on_every_engine(|engine| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.expect("a socket");
+        // Less than these the kernel does not take (tcp(7), socket(7)).
+        socket.set_tcp_mss(88).expect("an option of TCP");
+        socket.set_recv_buffer_size(1).expect("an option");
+        socket.set_send_buffer_size(1).expect("an option");
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        socket.bind(&any.into()).expect("loopback has a free port");
+        socket.listen(64).expect("it listens");
+        let address = socket.local_addr().expect("bound").as_socket().expect("an IPv4 address");
+        let listener: std::net::TcpListener = socket.into();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer_uploads(stream, UPLOAD_BYTES, ANSWER_BYTES));
+            }
+        });
+        let body = "x".repeat(UPLOAD_BYTES);
+        let line = ["-c", "3", "-n", "12", "-p", "2", "-T", "40s", "-b", &body];
+        let url = format!("http://{address}/");
+        let report =
+            sound(&Running::start(&mut command(engine, &url, &line)).finish(RUN_MAX), &[0]);
+        assert_eq!(at(&report, "/requests/completed"), 12, "{}", report["whole"]["failures"]);
+        assert_eq!(at(&report, "/bytes/body"), 12 * ANSWER_BYTES as u64);
+        assert_eq!(at(&report, "/bytes/stray"), 0);
+        assert_eq!(at(&report, "/connections/established"), 3);
+    });
+}
+
+/// Reads whole requests and answers each with a large body.
+fn answer_uploads(mut stream: std::net::TcpStream, upload_bytes: usize, answer_bytes: usize) {
+    use std::io::{Read as _, Write as _};
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {answer_bytes}\r\n\r\n");
+    let answer = [head.as_bytes(), &vec![b'y'; answer_bytes]].concat();
+    let (mut seen, mut chunk) = (Vec::new(), vec![0; 4096]);
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        seen.extend_from_slice(&chunk[..count]);
+        while let Some(end) = support::scripted::head_end(&seen) {
+            if seen.len() < end + upload_bytes {
+                break;
+            }
+            seen.drain(..end + upload_bytes);
+            if stream.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    }
+}
+
 #[test]
 fn d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurried() {
     if !is_root("d14") {
@@ -292,5 +421,20 @@ fn d18_thousands_of_connections_are_opened_in_time() {
         assert_eq!(at(&report, "/connections/open_at_start"), 4000);
         let opening = Duration::from_nanos(at(&report, "/opening/length_ns"));
         assert_within(began, opening + Duration::from_millis(2500), "the run after its opening");
+    });
+}
+
+#[test]
+fn d18_attempts_keep_to_the_rate_that_was_asked_for() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-c", "500", "-t", "2", "--connect-rate", "1000", "--connect-timeout", "20s"];
+        let line = [&line[..], &["-d", "200ms"]].concat();
+        let report =
+            sound(&Running::start(&mut command(engine, &serve.url(), &line)).finish(RUN_MAX), &[0]);
+        assert_eq!(at(&report, "/connections/open_at_start"), 500);
+        let opening_ns = at(&report, "/opening/length_ns");
+        assert!(opening_ns >= 470_000_000, "500 connections were opened in {opening_ns} ns");
+        assert_eq!(at(&report, "/connections/attempts"), 500);
     });
 }

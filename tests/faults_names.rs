@@ -202,3 +202,35 @@ fn k5_a_body_is_read_once_and_its_size_is_bounded() {
         assert!(has(b"first") && !has(b"other"), "the body changed");
     });
 }
+
+#[test]
+fn k7_a_list_of_requests_that_is_wrong_is_told_with_its_place() {
+    let server = Scripted::start(Script::Answer(ANSWER.to_vec()));
+    let folder = Folder::new();
+    let path = folder.path().join("list");
+    let url = server.url();
+    let deep = format!("{{\"url\":{}", "[".repeat(100_000));
+    let lists: [(Vec<u8>, &str); 9] = [
+        (format!("{url}\n  {{\"url\":\"{url}\",\"wait\":1}}").into(), ":2:"),
+        (format!("{{\"url\":\"{url}\",\"wait\":1}}").into(), "unknown field `wait`"),
+        (format!("{url}\n\n{{\"url\":\"{url}\",").into(), ":3:"),
+        (deep.into(), ":1:7: invalid type: sequence"),
+        (format!("{url}\n{url} X:y z").into(), "'z' is no header"),
+        ([url.as_bytes(), b"\nhttp://127.0.0.1:1/\xff\xfe\n"].concat(), ":2:20: this is not UTF-8"),
+        (format!("{url}\n{url}a\0b").into(), "control character"),
+        (format!("{url}\n").repeat(1_000_000).into(), ":100001:1: at most 100000 requests"),
+        ("x".repeat(65 << 20).into(), "at most"),
+    ];
+    for (list, words) in lists {
+        fs::write(&path, list).expect("our folder");
+        let began = Instant::now();
+        let line = ["--urls", path.to_str().expect("UTF-8"), "-n", "1"];
+        let output = support::wring(&line, RUN_MAX);
+        assert_within(began, Duration::from_secs(2), words);
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", said(&output));
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(words) && stderr.contains("list"), "{words}: {stderr}");
+        assert!(stderr.lines().count() <= 2 && stderr.len() < 1000, "{words}: {stderr}");
+    }
+    assert_eq!(server.requests(), 0);
+}

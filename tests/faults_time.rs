@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use support::Running;
+use support::bytes::{ByteServer, Step};
 use support::faults::{
     RUN_MAX, assert_within, at, command, interrupt, on_every_engine, peak_resident_bytes, sound,
 };
@@ -63,6 +64,28 @@ fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
         assert_eq!(at(&report, "/requests/inflight_end"), 8, "{report}");
         assert!(at(&report, "/requests/unsent_end") > 50, "{report}");
         assert_ne!(report["verdict"]["kind"], "schedule kept", "{report}");
+    });
+}
+
+#[test]
+fn e4_a_connection_that_stalls_holds_up_one_request_and_no_other() {
+    on_every_engine(|engine| {
+        // The first connection is never answered; the requests belong to no connection.
+        let answer = Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec());
+        let server = ByteServer::start(vec![vec![], vec![answer]], 1, true);
+        let line =
+            ["-R", "500", "-d", "2s", "-c", "10", "-t", "1", "-T", "60s", "--drain", "300ms"];
+        let running = Running::start(&mut command(engine, &server.url(), &line));
+        let report = sound(&running.finish(RUN_MAX), &[0, 4]);
+        assert_eq!(at(&report, "/requests/due"), 1000);
+        assert_eq!(at(&report, "/requests/inflight_end"), 1, "{report}");
+        assert_eq!(at(&report, "/requests/failed"), 0, "{report}");
+        // A share of its own would be a tenth. Of the last ones some may come too late on a machine
+        // that is busy.
+        let (completed, unsent) =
+            (at(&report, "/requests/completed"), at(&report, "/requests/unsent_end"));
+        assert_eq!(completed + unsent, 999, "{report}");
+        assert!(unsent < 50, "{unsent} requests waited for the one that stalls");
     });
 }
 

@@ -81,6 +81,27 @@ fn a_url_that_is_none_is_refused_by_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_host_that_would_split_the_request_is_refused_wherever_it_is_named() {
+    let bystander = Bystander::new();
+    let url = bystander.url("");
+    let authority = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    for (host, shown) in [
+        ("exa\r\nmple", "exa\\r\\nmple"),
+        (&*format!("{authority}\r\nX: y"), "\\r\\nX: y"),
+        (&*format!("{authority}\n"), "\\n"),
+        ("127.0.0.1\r:80", "\\r:80"),
+    ] {
+        bystander.check(&[&format!("http://{host}/")], &[shown, "control character"]);
+    }
+    for host in ["127.0.0.1%0d%0aX", "127.0.0.1%0a", "a%00b"] {
+        bystander.check(&[&format!("http://{host}/")], &[host, "neither a host name nor"]);
+    }
+    bystander.check(&[&url, "-H", "Host: a\r\nX: y"], &["\"Host\"", "CR, LF or NUL"]);
+    bystander.check(&[&url, "--resolve", "a\r\nb:80:127.0.0.1"], &["--resolve: 'a\\r\\nb"]);
+    bystander.check(&[&url, "--proxy", "http://a\r\nb:80"], &["--proxy: 'http://a\\r\\nb"]);
+}
+
+#[test]
 fn words_that_are_no_command_are_refused_with_a_suggestion() {
     let bystander = Bystander::new();
     let url = bystander.url("");

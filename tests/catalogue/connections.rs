@@ -27,6 +27,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("D9", "no answer to four", "", "timeout cut_off*3").depth(4).times_out(),
         Case::new("D9", "inside the head", "HTTP/1.1 200 OK\r\nContent-", "timeout").times_out(),
         Case::new("D9", "inside the body", &half_open, "timeout body=2").times_out(),
+        // What waits in the kernel when the time is over was never received: a client that waits for
+        // much of a body counts less of it than came to this machine, over sockets.
         Case::new(
             "D9",
             "inside a large body",
@@ -72,11 +74,13 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
     vec![
         (
             "D1",
-            "tests/faults_connections.rs: `d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu`",
+            "tests/faults_connections.rs: `d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu`; \
+             the bar itself is held by scripts/faults-bars",
         ),
         (
             "D2",
-            "tests/faults_connections.rs: `d2_a_server_killed_and_started_again_gets_all_its_connections_back`",
+            "tests/faults_connections.rs: `d2_a_server_killed_and_started_again_gets_all_its_connections_back`; \
+             the bar itself is held by scripts/faults-bars",
         ),
         (
             "D3",
@@ -87,10 +91,21 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
             "D6",
             "as it is accepted: tests/hostile.rs: `a_connection_reset_as_it_is_accepted_is_replaced`",
         ),
+        (
+            "D9",
+            "tests/faults_connections.rs: \
+             `d9_a_peer_that_reads_nothing_of_an_upload_times_out_each_request_once`",
+        ),
+        (
+            "D11",
+            "segments and buffers: tests/faults_connections.rs: \
+             `d11_the_smallest_segments_and_buffers_change_no_count`; the reads of every size are cases",
+        ),
         ("D12", "really endless: tests/hostile.rs: `an_answer_without_an_end_ends_with_the_run`"),
         (
             "D8",
-            "tests/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
+            "tests/faults_connections.rs: `d8_a_request_sent_as_its_connection_ends_is_stale`; \
+             tests/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
         ),
         (
             "D14",
@@ -98,7 +113,9 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "D15",
-            "tests/faults_connections.rs: `d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named`",
+            "tests/faults_connections.rs: `d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named`; \
+             that all files of the machine are in use (ENFILE) is the machine's to suffer, and \
+             takes the same way: an error of socket(2) is `local`",
         ),
         (
             "D16",
@@ -112,7 +129,8 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "D18",
-            "tests/faults_connections.rs: `d18_thousands_of_connections_are_opened_in_time`; more than an \
+            "tests/faults_connections.rs: `d18_thousands_of_connections_are_opened_in_time`; \
+             tests/faults_connections.rs: `d18_attempts_keep_to_the_rate_that_was_asked_for`; more than an \
              address has ports end as D14",
         ),
         (

@@ -99,8 +99,9 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "C10",
-            "all requests of a run are the same bytes, so no tag can be echoed; answers that \
-             differ stand in for it",
+            "order and integrity by tags: tests/checks.rs: \
+             `pipelined_answers_are_held_against_the_requests_they_answer`; tests/checks.rs: \
+             `numbered_requests_come_in_once_each_and_in_order_on_every_connection`",
         ),
     ]
 }
