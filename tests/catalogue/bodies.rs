@@ -1,6 +1,6 @@
 //! Family B: how bodies are framed, but for the chunked coding itself.
 
-use super::{Case, GOOD, Step, chunked, each, ok};
+use super::{Case, GOOD, LARGE, Step, chunked, each, large, ok};
 
 pub(super) fn cases() -> Vec<Case> {
     let mut all = lengths();
@@ -8,6 +8,7 @@ pub(super) fn cases() -> Vec<Case> {
     all.extend(ends_and_absences());
     all.extend(interim_responses());
     all.extend(reuse());
+    all.extend(large_bodies());
     all
 }
 
@@ -209,6 +210,30 @@ fn ends_and_absences() -> Vec<Case> {
         .head(),
         Case::new("B25", "kept", with_length("5"), "200*3").head().run(3, 1),
     ]);
+    all
+}
+
+/// What comes behind a large body, or where none belongs, is nobody's; and an upload that is refused
+/// early ends, however large it is and whether or not the answer says that the connection does.
+fn large_bodies() -> Vec<Case> {
+    let mut all = Vec::new();
+    for (what, bytes) in LARGE {
+        let with_more = format!("{}¦more", large(bytes));
+        let expected = format!("200 body={bytes} unsolicited close");
+        all.push(Case::new("B7", &format!("{what} and more"), &with_more, &expected));
+        let absent = format!("HTTP/1.1 204 X\r\n\r\n¦{}", "x".repeat(bytes));
+        let one = Case::new("B24", &format!("204 and {what}"), &absent, "204 unsolicited close");
+        all.push(one);
+        let expected = format!("204*2 unsolicited*2 stray={}", 2 * bytes);
+        let twice = format!("204 and {what}, then the next");
+        all.push(Case::new("B24", &twice, absent.replace('¦', ""), &expected).run(2, 2));
+        for (field, close) in [("", ""), ("Connection: close\r\n", " close")] {
+            let refused = format!("HTTP/1.1 413 X\r\n{field}Content-Length: 2\r\n\r\nno");
+            let what = format!("413 before {what} were read{close}");
+            let case = Case::new("B34", &what, refused, &format!("413 body=2{close}"));
+            all.push(Case { request_body_bytes: bytes, ..case });
+        }
+    }
     all
 }
 

@@ -309,6 +309,14 @@ fn chunked(rest: &str) -> String {
     ok("Transfer-Encoding: chunked\r\n", rest)
 }
 
+/// Lengths of bodies that the kernel throws away unseen, where that is possible.
+const LARGE: [(&str, usize); 3] = [("64 KiB", 64 << 10), ("300,000", 300_000), ("1 MiB", 1 << 20)];
+
+/// A 200 with a body of so many bytes.
+fn large(body_bytes: usize) -> String {
+    ok(&format!("Content-Length: {body_bytes}\r\n"), &"x".repeat(body_bytes))
+}
+
 /// Every case that is a script of bytes.
 pub(crate) fn cases() -> Vec<Case> {
     let mut all = heads::cases();

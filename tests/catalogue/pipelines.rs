@@ -1,6 +1,6 @@
 //! Family C: several requests on their way at once.
 
-use super::{Case, GOOD, Step, chunked, ok};
+use super::{Case, GOOD, LARGE, Step, chunked, large, ok};
 
 pub(super) fn cases() -> Vec<Case> {
     let no = "HTTP/1.1 404 No\r\nContent-Length: 3\r\n\r\nno!";
@@ -12,7 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
         let one = [Step::Pause(10), Step::Send(GOOD.into())];
         std::iter::repeat_n(one, count as usize).flatten()
     };
-    vec![
+    let mut all = vec![
         Case::new("C1", "five equal ones", GOOD.repeat(5), "200*5 body=10").depth(5),
         Case::new("C1", "five different ones", mix, "200*3 404*2 body=11").depth(5),
         Case::new(
@@ -80,7 +80,14 @@ pub(super) fn cases() -> Vec<Case> {
         .depth(4),
         Case::new("C8", "10 ms each", "", "200*4 body=8").depth(4).then(spaced(4)),
         Case::new("C10", "every answer is another", tagged, "201 202 203 205 206 207 208").depth(7),
-    ]
+    ];
+    for (what, bytes) in LARGE {
+        let answer = large(bytes);
+        let raw = format!("{answer}{answer}¦{answer}");
+        let expected = format!("200*2 body={} unsolicited close", 2 * bytes);
+        all.push(Case::new("C6", &format!("of {what}"), raw, &expected).depth(2));
+    }
+    all
 }
 
 pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {

@@ -115,7 +115,8 @@ fn difference(plays: &[Play<'_>], outcome: &Outcome) -> Option<String> {
     let mut counts = counts_of(&outcome.record);
     let is_at_once =
         |(case, delivery): &Play<'_>| case.is_one_piece() && *delivery == Delivery::Whole;
-    if !plays.iter().all(is_at_once) && plays[0].0.is_one_batch() {
+    let is_small_run = !plays[0].0.is_one_batch() && plays[0].0.is_one_piece();
+    if !plays.iter().all(is_at_once) && !is_small_run {
         for name in ["stray", "unsolicited"] {
             let (seen, most) = (counts.take(name), expected.take(name));
             if seen > most {
@@ -125,9 +126,9 @@ fn difference(plays: &[Play<'_>], outcome: &Outcome) -> Option<String> {
     }
     if let Some(connections) = plays[0].0.connections {
         // One that ended with the last request may have been replaced already.
-        let surplus = outcome.record.connections.established - connections;
-        if surplus > u64::from(connections > 1) {
-            return Some(format!("{surplus} connections too many"));
+        let established = outcome.record.connections.established;
+        if !(connections..=connections + u64::from(connections > 1)).contains(&established) {
+            return Some(format!("{established} connections instead of {connections}"));
         }
     }
     let seen = (counts.text(), outcome.record.connections.errored, outcome.record.inflight_end);
@@ -188,7 +189,9 @@ fn every_answer_of_the_catalogue_is_counted_the_same_in_pieces() {
 fn late_completions_of_earlier_connections_are_dropped() {
     // The slot of a connection is taken again at once, while what was cancelled with the one before
     // is still under way.
-    let closing = |case: &&Case| case.is_one_batch() && case.expected.count("close") > 0;
+    let closing = |case: &&Case| {
+        case.is_one_batch() && case.expected.count("close") > 0 && case.raw().len() <= 4096
+    };
     for case in cases().iter().filter(closing).step_by(4) {
         let mut run = run_of(&[(case, Delivery::Whole)]);
         run.model.faults.late_cancel_ppm = 1_000_000;

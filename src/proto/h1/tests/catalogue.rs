@@ -117,7 +117,8 @@ fn deliveries(case: &Case, stride: usize) -> Vec<Delivery> {
     } else {
         let strides = [1, 9, 17, 31].map(|tenth| raw_bytes * tenth / 32);
         all.extend(strides.into_iter().chain([raw_bytes - 1]).map(Delivery::SplitAt));
-        all.extend([61, 4096, 16_384, 65_536].map(Delivery::Pieces));
+        let pieces = [61, 4096, 16_384, 65_536].into_iter();
+        all.extend(pieces.filter(|bytes| raw_bytes / bytes < 10_000).map(Delivery::Pieces));
     }
     all
 }
