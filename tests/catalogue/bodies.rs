@@ -221,6 +221,9 @@ fn large_bodies() -> Vec<Case> {
         let with_more = format!("{}¦more", large(bytes));
         let expected = format!("200 body={bytes} unsolicited close");
         all.push(Case::new("B7", &format!("{what} and more"), &with_more, &expected));
+        let expected = format!("200*2 body={} unsolicited*2 stray=8", 2 * bytes);
+        let twice = format!("{what} and more, then the next");
+        all.push(Case::new("B7", &twice, with_more.replace('¦', ""), &expected).run(2, 2));
         let absent = format!("HTTP/1.1 204 X\r\n\r\n¦{}", "x".repeat(bytes));
         let one = Case::new("B24", &format!("204 and {what}"), &absent, "204 unsolicited close");
         all.push(one);
@@ -234,6 +237,11 @@ fn large_bodies() -> Vec<Case> {
             all.push(Case { request_body_bytes: bytes, ..case });
         }
     }
+    // More than the buffers of both sides take, of which the server reads no more.
+    let refused = "HTTP/1.1 413 X\r\nContent-Length: 2\r\n\r\nno";
+    let case = Case::new("B34", "413, and the rest is never read", refused, "413*2 body=4");
+    let case = case.then([Step::Pause(5000)]).run(2, 2);
+    all.push(Case { request_body_bytes: 8 << 20, ..case });
     all
 }
 
