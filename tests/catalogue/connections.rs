@@ -104,7 +104,7 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ("D12", "really endless: tests/hostile.rs: `an_answer_without_an_end_ends_with_the_run`"),
         (
             "D8",
-            "tests/faults_connections.rs: `d8_a_request_sent_as_its_connection_ends_is_stale`; \
+            "tests/faults_connections.rs: `d8_a_request_that_races_the_end_of_its_connection_fails_by_a_cause_of_that_race`; \
              tests/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
         ),
         (
