@@ -47,7 +47,8 @@ const URL: &str = "http://127.0.0.1:9/";
 fn defaults_are_those_of_the_contract() {
     let plan = job(&[URL]).plan;
     assert_eq!((plan.connections, plan.depth, plan.shares.len()), (64, 1, 2));
-    assert_eq!(plan.stop, StopAfter { duration_ns: Some(10 * SECOND_NS), requests: None });
+    let ten_seconds = StopAfter { duration_ns: Some(10 * SECOND_NS), ..StopAfter::default() };
+    assert_eq!(plan.stop, ten_seconds);
     assert_eq!((plan.warmup_ns, plan.drain_ns, plan.timeout_ns), (0, SECOND_NS, 2 * SECOND_NS));
     assert_eq!((plan.connect_timeout_ns, plan.interval_ns), (2 * SECOND_NS, SECOND_NS));
     assert_eq!((plan.engine, plan.tcp_congestion), (EngineChoice::Auto, None));
@@ -351,7 +352,8 @@ fn a_duration_and_a_number_of_requests_stop_a_run_alone_or_together() {
         (&["-d", "0", "--warmup", "1s"], None, None),
     ] {
         let job = job(&[line, &[URL]].concat());
-        assert_eq!(job.plan.stop, StopAfter { duration_ns, requests }, "{line:?}");
+        let waits = line[..2] == ["-d", "0"];
+        assert_eq!(job.plan.stop, StopAfter { duration_ns, requests, waits }, "{line:?}");
     }
 }
 

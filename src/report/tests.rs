@@ -382,3 +382,44 @@ fn verbose_adds_workers_bytes_and_the_manifest() {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
 }
+
+#[test]
+fn each_of_several_servers_is_told_with_its_connections_its_tls_and_what_was_wrong() {
+    let result = samples::several_servers();
+    let text = plain(&result);
+    for part in [
+        "  https://b: TLS 1.3, TLS_AES_128_GCM_SHA256, x25519, http/1.1; certificate: \
+         CN=b\\u{1b}[2J; 6 full handshakes, 7 resumed\n",
+        "  https://c: 4 times closed during the handshake: the peer closed; 19 times certificate of \
+         an unknown issuer: nobody\\u{1b}[2J knows\n",
+        "             connections  established  failed    addresses\n",
+        "  http://a            31           29       0  127.0.0.1:1\n",
+        "  https://b           30           17       0  127.0.0.1:1\n",
+        "  https://c            3            0      23  127.0.0.1:1\n",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert!(!text.contains("the first: "), "it is told with its server: {text}");
+    assert_eq!(
+        last_line(&text),
+        "verdict: invalid: nothing could be measured at https://c: no TLS handshake succeeded, \
+         nobody\\u{1b}[2J knows; do not use these numbers"
+    );
+    let json = parsed(&result);
+    assert_eq!(json["servers"][0]["tls"], serde_json::Value::Null);
+    assert_eq!(json["servers"][1]["tls"]["agreed"]["subject"], "CN=b\u{1b}[2J");
+    assert_eq!(json["servers"][2]["tls"]["faults"]["unknown_issuer"], 19);
+    assert_eq!(json["servers"][2]["failures"]["tls"], 23);
+    assert_eq!(json["verdict"]["never_reached"][0], 2);
+}
+
+#[test]
+fn a_run_that_was_given_up_says_how_much_of_it_was_not_started() {
+    let mut result = samples::calm();
+    (result.given_up, result.asked.requests) = (Some(0), Some(3_000));
+    samples::settle(&mut result);
+    let line = last_line(&plain(&result)).to_owned();
+    let part = "invalid: no connection to http://127.0.0.1:8080/ could be had any more, so 1,000 of \
+                3,000 requests were never started; do not use these numbers";
+    assert!(line.contains(part), "{line}");
+}

@@ -8,8 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, steady, targets, tls,
-    words, wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, servers, steady,
+    targets, tls, words, wrk,
 };
 
 /// What the text shows.
@@ -38,7 +38,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     );
     interrupted(result, &mut page);
     connection_counts(result, &mut page);
-    tls::section(result, &mut page);
+    tls::section(result, options.verbose, &mut page);
     schedule::section(result, &mut page);
     steady::section(result, &mut page);
     requests(result, &mut page);
@@ -47,6 +47,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     checks::section(result, &mut page);
     checks::groups(result, &mut page);
     latency::section(result, &mut page);
+    servers::section(result, options.verbose, &mut page);
     targets::section(result, options.verbose, &mut page);
     server::section(result, &mut page);
     if options.verbose {

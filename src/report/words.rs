@@ -8,7 +8,7 @@ use crate::result::{
 };
 use crate::units::{format_duration_ns, format_grouped};
 
-use super::P99;
+use super::{NOTE_CHARS_MAX, P99, escape};
 
 /// What a failed request ran into.
 pub(super) fn failure(cause: Failure) -> &'static str {
@@ -245,14 +245,7 @@ fn connections_down(result: &RunResult) -> Option<String> {
     let mut parts: Vec<String> = failed
         .iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(cause, count)| {
-            let times = if count == 1 {
-                "once".to_owned()
-            } else {
-                format!("{} times", format_grouped(count))
-            };
-            format!("connect {} {times}", cause.name())
-        })
+        .map(|(cause, count)| format!("connect {} {}", cause.name(), times(count)))
         .collect();
     if open < asked {
         parts.push(match open {
@@ -322,10 +315,7 @@ fn throttled(quota: &QuotaUse) -> String {
         "the CPU quota of its control group, {} of CPU time in every {}, stopped it {}, for {} in all",
         format_duration_ns(quota.quota_us.saturating_mul(1000)),
         format_duration_ns(quota.period_us.saturating_mul(1000)),
-        match quota.throttled_periods {
-            1 => "once".to_owned(),
-            periods => format!("{} times", format_grouped(periods)),
-        },
+        times(quota.throttled_periods),
         format_duration_ns(quota.throttled_ns)
     )
 }
@@ -376,6 +366,16 @@ fn turn_gap_ns_max(result: &RunResult) -> u64 {
 
 fn invalid(reason: &Invalid, result: &RunResult) -> String {
     match reason {
+        Invalid::NeverReached { server } => never_reached(result, *server),
+        Invalid::Lost { server } => format!(
+            "no connection to {} could be had any more, so {} of {} requests were never started",
+            shown(result.server_name(*server)),
+            format_grouped(result.never_started()),
+            format_grouped(result.asked.requests.unwrap_or(0))
+        ),
+        Invalid::SpeaksTls => {
+            "every answer was 400, and the port speaks TLS: try https://".to_owned()
+        }
         Invalid::IdentityBroken { name } => {
             match result.identities.iter().find(|check| check.identity.name() == *name) {
                 Some(check) => format!("identity {} is broken", identity(check)),
@@ -404,6 +404,34 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
             own_lag_cause(result, *p99_ns)
         ),
     }
+}
+
+/// That nothing was measured of a server, and why.
+fn never_reached(result: &RunResult, server: u32) -> String {
+    let name = shown(result.server_name(server));
+    let Some(record) = result.total.servers.get(server as usize) else {
+        return format!("nothing could be measured at {name}");
+    };
+    let failed = record.failed.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> =
+        failed.map(|(cause, count)| format!("connect {} {}", cause.name(), times(count))).collect();
+    let fault = record.worst_fault().map(|(_, text)| shown(text));
+    let why = match (fault, counts.is_empty()) {
+        (Some(fault), _) => format!("no TLS handshake succeeded, {fault}"),
+        (None, false) => counts.join(", "),
+        (None, true) => "no attempt was answered".to_owned(),
+    };
+    format!("nothing could be measured at {name}: {why}")
+}
+
+/// What comes from outside, in a sentence.
+fn shown(text: &str) -> String {
+    escape(text, NOTE_CHARS_MAX)
+}
+
+/// `once`, `1,234 times`.
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{} times", format_grouped(count)) }
 }
 
 /// `I2 (started = …): 400 against 399 in worker 0`.

@@ -256,6 +256,11 @@ pub struct RunResult {
     pub suspended_ns: u64,
     /// Why it ended early, if it did.
     pub interrupted: Option<Interrupted>,
+    /// The server that was waited for in vain, so that it ended before all its requests were started:
+    /// a place in `Asked::servers`, 0 where there is one.
+    pub given_up: Option<u32>,
+    /// Every answer was a refusal of plain HTTP, and a look at the port found TLS there.
+    pub speaks_tls: bool,
     /// Generator and target share CPUs (the target is on this machine).
     pub target_on_this_machine: bool,
     /// Requests the target received whole, where the target's own count is known.
@@ -279,6 +284,18 @@ impl RunResult {
     /// Requests completed in the window.
     pub fn window_completed(&self) -> u64 {
         self.total.phase(Phase::Window).completed
+    }
+
+    /// How a server is named to people.
+    pub fn server_name(&self, server: u32) -> &str {
+        let named = self.asked.servers.get(server as usize);
+        named.map_or(self.asked.url.as_str(), |server| server.name.as_str())
+    }
+
+    /// Requests that were asked for and never started; 0 where no number of them was.
+    pub fn never_started(&self) -> u64 {
+        let started = self.total.phase(Phase::Window).started;
+        self.asked.requests.map_or(0, |requests| requests.saturating_sub(started))
     }
 
     /// Requests completed per second of the window; 0 without a window.
@@ -411,6 +428,8 @@ impl Default for RunResult {
             late_ns_max: Vec::new(),
             suspended_ns: 0,
             interrupted: None,
+            given_up: None,
+            speaks_tls: false,
             target_on_this_machine: false,
             target_requests: None,
             warmed_up: None,

@@ -53,7 +53,7 @@ require("https").createServer(options, (request, response) => {
 "#;
 
 /// Starts a server and waits until it listens.
-fn listening(command: &mut Command, port: &Port) -> Running {
+pub(super) fn listening(command: &mut Command, port: &Port) -> Running {
     let server = Running::start(command);
     let deadline = Instant::now() + READY_MAX;
     while TcpStream::connect(port.address()).is_err() {
@@ -66,7 +66,7 @@ fn listening(command: &mut Command, port: &Port) -> Running {
 
 /// The report of a run that ends with `code`. A machine that is so busy that wring stood still makes
 /// its times worthless and its counts no less exact.
-fn measured(code: i32, arguments: &[&str]) -> Value {
+pub(super) fn measured(code: i32, arguments: &[&str]) -> Value {
     let output = wring(&[arguments, &["--json", "-T", "20s"]].concat(), RUN_MAX);
     let all = said(&output);
     let report = report_of(&output);
