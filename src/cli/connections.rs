@@ -28,6 +28,8 @@ const RESOLVE_NS_MAX: u64 = 4_500_000_000;
 const ANY_HOST: &str = "*";
 /// What is read of a file with a user, in bytes.
 const USER_BYTES_MAX: u64 = 64 * 1024;
+/// What must be written otherwise in the user part of a URL (RFC 3986 section 3.2.1).
+const USER_MARKS: [char; 3] = ['/', '?', '#'];
 /// Opening that takes longer at the rate asked for is worth a word.
 const OPENING_NS_SAID: u64 = 5_000_000_000;
 
@@ -96,7 +98,7 @@ impl Proxy {
 pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
     let typed = &args.network;
     check_pairs(args)?;
-    let user = typed.user.as_deref().map(user).transpose()?;
+    let user = typed.user.last().map(|typed| user(typed)).transpose()?;
     let basic = |user: &String| {
         basic_auth::basic(user.as_bytes())
             .map_err(|why| CliError::usage(format!("-u: the user cannot be sent: {why}")))
@@ -123,16 +125,28 @@ pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
             (_, true) => Some(Family::V6),
             (false, false) => None,
         },
-        proxy: typed.proxy.as_deref().map(|url| proxy(url, typed.proxy_tunnel)).transpose()?,
+        proxy: typed.proxy.last().map(|url| proxy(url, typed.proxy_tunnel)).transpose()?,
         proxy_version: typed.proxy_protocol.map(|version| match version {
             ProxyProtocolChoice::V1 => ProxyVersion::V1,
             ProxyProtocolChoice::V2 => ProxyVersion::V2,
         }),
         says_close: typed.no_keepalive && !has_header(args, "connection"),
         authorization: user.as_ref().map(basic).transpose()?,
-        secrets: typed.user.iter().chain(&user).cloned().collect(),
+        secrets: secrets(typed, user),
         network,
     })
+}
+
+/// What must not be shown of what was typed, besides what shows by itself to be secret.
+fn secrets(typed: &ConnectionArgs, user: Option<String>) -> Vec<String> {
+    let user_part = |url: &String| {
+        let (_, rest) = url.split_once("://").unwrap_or(("", url));
+        rest.rsplit_once('@').map(|(user, _)| user.to_owned())
+    };
+    // A short one without a mark of its own may be a part of any word.
+    let odd = |user: &String| user.contains(USER_MARKS);
+    let proxies = typed.proxy.iter().filter_map(user_part).filter(odd);
+    typed.user.iter().cloned().chain(user).chain(proxies).collect()
 }
 
 /// What the self test, which brings its own target, cannot have.
@@ -141,7 +155,7 @@ pub(super) fn check_selftest(typed: &ConnectionArgs) -> Result<(), CliError> {
         ("--unix-socket", typed.unix_socket.is_some()),
         ("--connect-to", typed.connect_to.is_some()),
         ("--resolve", !typed.resolve.is_empty()),
-        ("--proxy", typed.proxy.is_some()),
+        ("--proxy", !typed.proxy.is_empty()),
         ("--proxy-protocol", typed.proxy_protocol.is_some()),
         ("-6", typed.ipv6),
     ];
@@ -167,7 +181,7 @@ fn header_value<'a>(args: &'a RunArgs, name: &str) -> Option<&'a str> {
 fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
     let typed = &args.network;
     let unix = typed.unix_socket.is_some();
-    let proxy = typed.proxy.is_some();
+    let proxy = !typed.proxy.is_empty();
     let pairs = [
         ("--unix-socket", unix, "--connect-to", typed.connect_to.is_some()),
         ("--unix-socket", unix, "--resolve", !typed.resolve.is_empty()),
@@ -179,7 +193,7 @@ fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
         ("--connect-to", typed.connect_to.is_some(), "--proxy", proxy),
         ("--proxy-protocol", typed.proxy_protocol.is_some(), "--proxy", proxy),
         ("-4", typed.ipv4, "-6", typed.ipv6),
-        ("-u", typed.user.is_some(), "-H Authorization", has_header(args, "authorization")),
+        ("-u", !typed.user.is_empty(), "-H Authorization", has_header(args, "authorization")),
     ];
     if let Some((one, _, other, _)) = pairs.iter().find(|(_, one, _, other)| *one && *other) {
         let message = format!("{one} and {other} contradict each other; give one of them");
@@ -260,7 +274,7 @@ fn connect_to(typed: &str) -> Result<Place, CliError> {
     place(typed).ok_or_else(|| {
         CliError::usage(format!(
             "--connect-to: '{}' is not a host and a port",
-            redact::text(typed).escape_debug()
+            redact::url(typed).escape_debug()
         ))
         .hint("write --connect-to host:8080, 10.0.0.7:80 or [::1]:80")
     })
@@ -335,6 +349,9 @@ fn proxy(typed: &str, tunnels: bool) -> Result<Proxy, CliError> {
         scheme if scheme.eq_ignore_ascii_case("http") => {}
         "" => return Err(wrong("has no scheme")),
         _ => return Err(wrong("is not an http:// proxy, and no other sort is supported")),
+    }
+    if userinfo.is_some_and(|user| user.contains(USER_MARKS)) {
+        return Err(wrong("has a user part with a plain '/', '?' or '#': write %2F, %3F or %23"));
     }
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#']) {
@@ -623,6 +640,10 @@ mod tests {
             "https://u:secret@p:1",
             "socks5://p:1",
             "http://u:secret%zz@p:1",
+            "http://u:secret/x@p:1",
+            "http://u:secret?@p:1",
+            "http://u:#secret@p:1/",
+            "u:secret/x@p:1",
             "ftp://u:secret@p:1",
         ] {
             let error = proxy(typed, false).expect_err(typed);

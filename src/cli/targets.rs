@@ -15,7 +15,7 @@ use super::urls::{Entry, EntryBody};
 use super::{redact, url, urls};
 use crate::io::Address;
 use crate::limits;
-use crate::plan::{Body, Header, Origin, Request, Target, Targets, Text};
+use crate::plan::{Body, Header, Origin, Request, RequestError, Target, Targets, Text};
 use crate::units::{format_bytes, format_grouped};
 
 /// A request that was asked for, and where to.
@@ -119,7 +119,7 @@ pub(super) fn wanted(
 ) -> Result<AllWanted, CliError> {
     let list = match (&args.targets.urls, typed_urls) {
         (Some(_), [url, ..]) => {
-            let shown = redact::text(url);
+            let shown = redact::url(url);
             return Err(CliError::usage(format!(
                 "--urls and the URL '{}' contradict each other; give one of them",
                 shown.escape_debug()
@@ -249,7 +249,7 @@ fn of_list(
 
 fn of_entry(entry: Entry, common: &[Header], route: &Route) -> Result<(Wanted, bool), CliError> {
     if !entry.url.contains("://") {
-        let shown = redact::text(&entry.url);
+        let shown = redact::url(&entry.url);
         let shown = shown.escape_debug();
         return Err(CliError::usage(format!("URL '{shown}' has no scheme"))
             .hint(format!("did you mean 'http://{shown}'?")));
@@ -303,12 +303,21 @@ fn request(
     let content = body.map_or(Body::None, |body| body.body.clone());
     let request =
         Request::with_placeholders(method, &line_target, &target.host_field, &headers, content)
-            .map_err(|error| CliError::usage(error.to_string()))?;
+            .map_err(refused)?;
     Ok((request, has_unknown))
 }
 
+/// What stands before the first colon need not be a name.
+fn refused(error: RequestError) -> CliError {
+    let error = match error {
+        RequestError::HeaderName(name) => RequestError::HeaderName(redact::header(&name)),
+        other => other,
+    };
+    CliError::usage(error.to_string())
+}
+
 fn name(method: &str, url: &str) -> String {
-    redact::text(&format!("{method} {url}"))
+    format!("{method} {}", redact::url(url))
 }
 
 fn shown_file(file: &str) -> String {
@@ -341,7 +350,7 @@ fn check_once(headers: &[Header], place: &str) -> Result<(), CliError> {
 /// Takes `Name: value` apart.
 fn header(typed: &str) -> Result<Header, CliError> {
     let Some((name, value)) = typed.split_once(':') else {
-        let shown = redact::text(typed);
+        let shown = redact::header(typed);
         let shown = shown.escape_debug();
         return Err(CliError::usage(format!("-H '{shown}' has no colon; write -H 'Name: value'")));
     };

@@ -102,8 +102,9 @@ fn measurement(mut args: RunArgs, urls: &[String], texts: &[String]) {
     args.targets.json_body = args.targets.json_body.filter(names_no_file);
     args.targets.multipart.retain(|part| !part.contains("=@"));
     (args.targets.urls, args.targets.body_lines) = (None, None);
-    args.network.user = args.network.user.filter(names_no_file);
-    (args.network.unix_socket, args.network.connect_to, args.network.proxy) = (None, None, None);
+    args.network.user.retain(names_no_file);
+    args.network.proxy.clear();
+    (args.network.unix_socket, args.network.connect_to) = (None, None);
     args.network.proxy_tunnel = false;
     if urls.is_empty() {
         return;
