@@ -55,9 +55,9 @@ pub(super) fn lower(
     allowed: &[u32],
 ) -> Result<SearchJob, CliError> {
     let claims = check(args)?;
-    let url = match (args.url.as_slice(), &args.run.targets.urls) {
-        ([url], None) => url,
-        ([], None) => {
+    let url = match (args.url.as_slice(), args.run.targets.urls.as_slice()) {
+        ([url], []) => url,
+        ([], []) => {
             let what = "no URL is given; write wring search --slo 'p99<5ms' http://host/";
             return Err(CliError::usage(what));
         }

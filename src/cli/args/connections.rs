@@ -51,6 +51,9 @@ pub struct ConnectionArgs {
     #[arg(allow_hyphen_values = true)]
     pub source_ip: Option<String>,
     /// Send the requests through this proxy, `http://[user:password@]host:port`
+    ///
+    /// A plain '/', '?' or '#' in the user part is written %2F, %3F or %23. -H Proxy-Authorization is
+    /// for the proxy too: through a tunnel the target does not see it.
     #[arg(long, value_name = "URL", hide_short_help = true, help_heading = "Connections")]
     #[arg(action = ArgAction::Append)]
     pub proxy: Vec<String>,
