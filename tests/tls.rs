@@ -271,6 +271,10 @@ fn files_and_names_that_cannot_be_used_are_refused_before_anything_is_sent() {
         (&["-k", "--tls-version", "1.1"], "1.2, 1.3"),
         (&["-k", "--alpn", ","], "--alpn"),
         (
+            &["-k", "--tls-version", "1.2", "--groups", "X25519MLKEM768"],
+            "nothing to offer: there is no group among them",
+        ),
+        (
             &["-k", "--tls-version", "1.3", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"],
             "nothing to offer",
         ),
@@ -362,4 +366,25 @@ fn of_several_servers_the_one_that_cannot_be_verified_is_named_and_no_other() {
     );
     assert!(stderr.contains("refused\n"), "{stderr}");
     assert_eq!(nginx.into_log(), Vec::<String>::new());
+}
+
+#[test]
+fn a_servers_own_certificate_may_be_named_and_the_hints_lead_there_and_no_further() {
+    let store = Store::new();
+    let own = Authority::self_issued(&["127.0.0.1"], Valid::Now);
+    let Some((nginx, port)) = nginx(&store, &own, "") else { return };
+    let (url, file) = (format!("https://{}/", port.address()), store.keep("own.pem", &own.chain));
+    let named = wring(&["-c", "2", "-n", "10", "--cacert", &file, &url], RUN_MAX);
+    assert!(is_measured(&named), "{}", said(&named));
+    let system = wring(&["-c", "2", &url], RUN_MAX);
+    refused(&system, "shows an issuer's certificate as its own");
+    let hint = String::from_utf8_lossy(&system.stderr).into_owned();
+    assert!(
+        hint.contains("--cacert FILE trusts an issuer's certificate, or the server's own"),
+        "{hint}"
+    );
+    let other = wring(&["-c", "2", "--cacert", &store.ca(), &url], RUN_MAX);
+    refused(&other, "is in the file of --cacert");
+    assert!(!String::from_utf8_lossy(&other.stderr).contains("--cacert FILE"), "{}", said(&other));
+    assert_eq!(nginx.into_log(), vec!["200 OK"; 10]);
 }

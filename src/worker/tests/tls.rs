@@ -442,6 +442,31 @@ fn a_server_that_stops_talking_in_the_handshake_times_out_as_an_attempt() {
     assert_eq!(outcome.record.tls.unwrap().faults.count(TlsFault::Silent), timeouts);
 }
 
+/// Ends the handshake in order, and nothing else.
+#[derive(Debug)]
+struct Notifying;
+
+impl LivePeer for Notifying {
+    fn receive(&mut self, _bytes: &[u8], out: &mut Vec<u8>) -> LiveEnd {
+        out.extend([21, 3, 3, 0, 2, 1, 0]);
+        LiveEnd::Stays
+    }
+}
+
+#[test]
+fn g03_a_close_notify_in_the_handshake_fails_the_attempt_before_its_time_is_over() {
+    let maker = LiveMaker::new(|| Box::new(Notifying));
+    let root = Authority::root("Test Root");
+    let mut run = Run::against(Model::scripted(vec![Listener::Live(maker)]));
+    run.tls = Some(Settings::new(options("localhost", &root)).unwrap());
+    run.duration_ns = Some(MS);
+    let (outcome, _) = run.run();
+    assert!(outcome.window_end_ns < 100 * MS, "{}", outcome.window_end_ns);
+    let (connections, tls) = (outcome.record.connections, outcome.record.tls.unwrap());
+    assert!(connections.failed.count(ConnectFailure::Tls) >= 4, "{connections:?}");
+    assert_eq!(connections.failed.total(), tls.faults.count(TlsFault::Closed), "{connections:?}");
+}
+
 #[derive(Debug)]
 struct Silent;
 
