@@ -217,22 +217,14 @@ fn notices(result: &RunResult) -> Vec<String> {
         .collect()
 }
 
-/// Servers that are spoken to in plain on a port for TLS say so with a 400 and the end of the
-/// connection, or with its end alone.
+/// Some servers that are spoken to in plain on a port for TLS end the connection without a word.
 fn may_speak_https(result: &RunResult) -> Option<&'static str> {
     let (total, whole) = (&result.total, result.total.whole());
     if total.tls.is_some() || total.notices.tls_on_plain > 0 {
         return None;
     }
-    let refused = whole.statuses[400];
     let closed = whole.failed.count(Failure::Eof) + whole.failed.count(Failure::Reset);
-    if whole.completed > 0 {
-        let is_all = whole.completed == refused && total.connections.established >= refused;
-        return is_all.then_some(
-            "every answer was 400 and ended its connection: if the port speaks HTTPS, try https://",
-        );
-    }
-    (closed > 0 && closed == whole.failed.total()).then_some(
+    (whole.completed == 0 && closed > 0 && closed == whole.failed.total()).then_some(
         "every connection was closed without an answer: if the port speaks HTTPS, try https://",
     )
 }

@@ -8,6 +8,7 @@
 
 mod cost;
 mod engine;
+mod https;
 mod quota;
 mod session;
 mod timeline;
@@ -216,7 +217,13 @@ pub fn measure(
     let done = join(handles)?;
     let manifest = manifest(plan, started_at);
     let seen = Seen { clock, opening_ns, suspended_before_ns };
-    conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
+    let mut result =
+        conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())?;
+    if https::speaks_tls(plan, &result) {
+        result.speaks_tls = true;
+        result.verdict = judge(&result);
+    }
+    Ok(result)
 }
 
 /// What the control thread saw of a block beside the workers.

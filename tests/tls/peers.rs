@@ -12,7 +12,8 @@ use serde_json::Value;
 use super::certificates::Valid;
 use super::support::proxies::TunnelProxy;
 use super::support::{
-    Nginx, Port, Running, assert_identities_hold, find_program, number, report_of, said, wring,
+    Nginx, Port, Running, assert_identities_hold, find_program, is_measured, number, report_of,
+    said, wring,
 };
 use super::{ENGINES, RUN_MAX, Store};
 
@@ -219,17 +220,25 @@ fn plain_requests_to_a_port_for_tls_are_one_clear_message() {
     command.args(["s_server", "-quiet", "-www", "-accept", &accept, "-cert", &cert, "-key", &key]);
     let server = listening(&mut command, &silent);
     // nginx answers 400, OpenSSL hangs up.
-    for (address, code, words) in [
-        (port.address(), 0, "every answer was 400 and ended its connection"),
-        (silent.address(), 3, "every connection was closed without an answer"),
+    for (address, message) in [
+        (port.address(), "every answer was 400, and the port speaks TLS: try https://"),
+        (
+            silent.address(),
+            "every connection was closed without an answer: if the port speaks HTTPS, try https://",
+        ),
     ] {
         let output = wring(&["-n", "3", "-c", "1", &format!("http://{address}/")], RUN_MAX);
-        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
         let stdout = String::from_utf8_lossy(&output.stdout);
-        let message = format!("{words}: if the port speaks HTTPS, try https://");
-        assert_eq!(stdout.matches(&message).count(), 1, "{}", said(&output));
+        assert_eq!(stdout.matches(message).count(), 1, "{}", said(&output));
+        assert_eq!(stdout.matches("https://").count(), 1, "{}", said(&output));
     }
     drop((server, nginx));
+    // A 400 alone says nothing.
+    let Some(plain) = Nginx::start("location / { return 400; }") else { return };
+    let output = wring(&["-n", "3", "-c", "1", &plain.url("")], RUN_MAX);
+    assert!(is_measured(&output), "{}", said(&output));
+    assert!(!said(&output).contains("https://"), "{}", said(&output));
 }
 
 #[test]
