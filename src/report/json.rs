@@ -171,6 +171,7 @@ fn asked(result: &RunResult) -> schema::Asked {
         drain_ns: asked.drain_ns,
         timeout_ns: asked.timeout_ns,
         connect_timeout_ns: asked.connect_timeout_ns,
+        connect_rate_per_s: asked.connect_rate_per_s,
         interval_ns: asked.interval_ns,
         seed: asked.seed,
         request_bytes: asked.request_bytes,

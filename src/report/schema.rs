@@ -217,6 +217,9 @@ pub struct Asked {
     pub timeout_ns: u64,
     /// Longest connection attempt.
     pub connect_timeout_ns: u64,
+    /// Connection attempts per second over all workers; absent when they were not paced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_rate_per_s: Option<f64>,
     /// Length of one interval of the series.
     pub interval_ns: u64,
     /// Seed of everything random.

@@ -504,6 +504,7 @@ fn asked(stored: schema::Asked) -> Result<Asked, ReadError> {
         drain_ns: stored.drain_ns,
         timeout_ns: stored.timeout_ns,
         connect_timeout_ns: stored.connect_timeout_ns,
+        connect_rate_per_s: stored.connect_rate_per_s,
         interval_ns: stored.interval_ns,
         seed: stored.seed,
         request_bytes: stored.request_bytes,

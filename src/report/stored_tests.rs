@@ -69,6 +69,7 @@ fn what_is_written_is_read_back_equal() {
     let (mut lost, mut plain) = (samples::calm(), samples::calm());
     (lost.given_up, lost.asked.requests) = (Some(0), Some(1_000_000));
     plain.speaks_tls = true;
+    plain.asked.connect_rate_per_s = Some(0.1);
     for mut result in [lost, plain] {
         samples::settle(&mut result);
         assert_eq!(reasons(&result), 1, "{:?}", result.verdict);

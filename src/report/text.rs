@@ -1,6 +1,6 @@
 //! The report for people: wrk's block, then our own sections, the verdict last.
 
-use crate::outcome::{Cause, Failure};
+use crate::outcome::{Cause, ConnectFailure, Failure};
 use crate::record::{Phase, PhaseCounts};
 use crate::result::{RunResult, Verdict};
 use crate::units::{format_bytes, format_duration_ns, format_grouped};
@@ -183,9 +183,15 @@ fn failures(result: &RunResult, page: &mut Page) {
     let connect = result.total.connections.failed;
     let requests =
         failed.iter().map(|(cause, count)| (cause.name().to_owned(), count, words::failure(cause)));
-    let attempts = connect.iter().map(|(cause, count)| {
-        (format!("connect {}", cause.name()), count, words::connect_failure(cause))
-    });
+    let meaning = |cause| match cause {
+        ConnectFailure::Timeout if words::are_silent(result) => {
+            "the TLS handshake did not end within the connect timeout; see TLS"
+        }
+        cause => words::connect_failure(cause),
+    };
+    let attempts = connect
+        .iter()
+        .map(|(cause, count)| (format!("connect {}", cause.name()), count, meaning(cause)));
     let found: Vec<_> = requests.chain(attempts).filter(|(_, count, _)| *count > 0).collect();
     if found.is_empty() {
         return;

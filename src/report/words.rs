@@ -1,7 +1,7 @@
 //! The sentences of the reports: causes, identities, the verdict.
 
 use crate::hist::Hist;
-use crate::outcome::{Cause, ConnectFailure, Failure};
+use crate::outcome::{Cause, ConnectFailure, Failure, TlsFault};
 use crate::record::Phase;
 use crate::result::{
     Identity, IdentityCheck, Interrupted, Invalid, QuotaUse, RunResult, Verdict, own_lag_limit_ns,
@@ -199,6 +199,7 @@ fn not_held(result: &RunResult, achieved_share: f64) -> String {
 fn overload(result: &RunResult) -> String {
     let window = result.total.phase(Phase::Window);
     let down = connections_down(result);
+    let paced = paced_by_connect_rate(result);
     let mut text = down.as_ref().map_or_else(String::new, |down| format!("; {down}"));
     if window.unsent > 0 {
         text += &format!("; {} were unsent at its end", format_grouped(window.unsent));
@@ -225,6 +226,9 @@ fn overload(result: &RunResult) -> String {
     } else {
         true
     };
+    if let Some(paced) = paced.filter(|_| !had_room) {
+        return format!("{text}; {paced}");
+    }
     text + match (had_room, down.is_some()) {
         (false, false) => {
             ": if the target has room for more, try more connections (-c) or pipelining (-p)"
@@ -260,11 +264,19 @@ fn connections_down(result: &RunResult) -> Option<String> {
 /// What kept connections from being had, most of all, and what to look at.
 fn without_connections(result: &RunResult) -> String {
     let failed = result.total.connections.failed;
+    if let Some(paced) = paced_by_connect_rate(result) {
+        return paced;
+    }
     let worst = failed.iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
     let advice = match worst.map(|(cause, _)| cause) {
         Some(ConnectFailure::Refused) => {
             "nobody listened there all of the time: look at the target, its address and port"
         }
+        Some(ConnectFailure::Timeout) if are_silent(result) => {
+            "TCP connections were made, and their TLS handshakes did not end in time: the target serves \
+             fewer at once, or speaks no TLS"
+        }
+        Some(ConnectFailure::Tls) => "TLS handshakes failed, for the reasons under TLS above",
         Some(ConnectFailure::Timeout) | None => {
             "attempts were not answered in time: a full backlog at the target, or a firewall or a \
              lost network on the way"
@@ -286,6 +298,24 @@ fn without_connections(result: &RunResult) -> String {
         Some(down) => format!("{down}; {advice}"),
         None => advice.to_owned(),
     }
+}
+
+/// Whether most attempts that timed out did so in their TLS handshake, on a TCP connection.
+pub(super) fn are_silent(result: &RunResult) -> bool {
+    let timeouts = result.total.connections.failed.count(ConnectFailure::Timeout);
+    let tls = result.total.tls.as_ref();
+    let silent = tls.map_or(0, |tls| tls.faults.count(TlsFault::Silent));
+    silent > 0 && silent >= timeouts / 2
+}
+
+/// That new connections came as fast as `--connect-rate` lets them, and no faster.
+fn paced_by_connect_rate(result: &RunResult) -> Option<String> {
+    let rate_per_s = result.asked.connect_rate_per_s.filter(|_| result.is_connect_paced())?;
+    Some(format!(
+        "new connections came at {:.1} a second, as --connect-rate allows {rate_per_s}: raise it, or \
+         keep connections for more requests",
+        result.connections_per_s()
+    ))
 }
 
 /// That a worker did not get its CPU, and what to try.

@@ -24,6 +24,9 @@ pub use quota::QuotaUse;
 use threshold::Threshold;
 pub use verdict::{BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
+/// From this share of the asked rate of attempts on, it is that which sets the pace of connections.
+const CONNECT_PACED_SHARE: f64 = 0.9;
+
 /// What was asked for, as far as reports show it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
@@ -53,6 +56,8 @@ pub struct Asked {
     pub timeout_ns: u64,
     /// Longest connection attempt.
     pub connect_timeout_ns: u64,
+    /// Connection attempts per second over all workers; `None` is as fast as they end.
+    pub connect_rate_per_s: Option<f64>,
     /// Length of one interval of the series.
     pub interval_ns: u64,
     /// Seed of everything random.
@@ -319,6 +324,12 @@ impl RunResult {
     /// Connections established per second of the window; 0 without a window.
     pub fn connections_per_s(&self) -> f64 {
         per_s(self.total.connect_window.len(), self.window_ns)
+    }
+
+    /// New connections came as fast as the asked rate of attempts lets them.
+    pub fn is_connect_paced(&self) -> bool {
+        let rate_per_s = self.asked.connect_rate_per_s;
+        rate_per_s.is_some_and(|per_s| self.connections_per_s() >= CONNECT_PACED_SHARE * per_s)
     }
 
     /// Bytes received per second of the window; 0 without a window.

@@ -145,9 +145,10 @@ pub fn judge(result: &RunResult) -> Verdict {
     if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }
     } else {
-        // Where connections fail, asking for more of them is no advice.
+        // Where connections fail, or may not come faster, asking for more of them is no advice.
         let could_have_more = result.total.connections.failed.total() == 0
-            && result.open.max >= result.asked.connections;
+            && result.open.max >= result.asked.connections
+            && !result.is_connect_paced();
         let more = result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
         let try_connections = could_have_more.then_some(more);
         Verdict::NotGeneratorLimited { busy_share, try_connections }

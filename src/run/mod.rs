@@ -674,6 +674,7 @@ fn asked(plan: &Plan) -> Asked {
         drain_ns: plan.drain_ns,
         timeout_ns: plan.timeout_ns,
         connect_timeout_ns: plan.connect_timeout_ns,
+        connect_rate_per_s: plan.network.connect_rate.map(|rate| rate.per_s()),
         interval_ns: plan.interval_ns,
         seed: plan.seed,
         request_bytes: plan.request.bytes().len() as u64,
