@@ -274,7 +274,7 @@ fn without_connections(result: &RunResult) -> String {
         }
         Some(ConnectFailure::Timeout) if are_silent(result) => {
             "TCP connections were made, and their TLS handshakes did not end in time: the target serves \
-             fewer at once, or speaks no TLS"
+             fewer at once"
         }
         Some(ConnectFailure::Tls) => "TLS handshakes failed, for the reasons under TLS above",
         Some(ConnectFailure::Timeout) | None => {
