@@ -159,7 +159,10 @@ fn a_proxy_is_asked_for_a_tunnel_to_each_server_before_any_handshake() {
         let line = [&line[..], &["--engine", engine]].concat();
         let report = measured(0, &[&line[..], &["https://127.0.0.1:7/one"]].concat());
         assert_eq!(number(&report, "/requests/completed"), 400);
-        assert_eq!(number(&report, "/tls/handshakes_full"), 4);
+        // One that comes late may know a session already.
+        let handshakes =
+            ["full", "resumed"].map(|how| number(&report, &format!("/tls/handshakes_{how}")));
+        assert_eq!(handshakes.iter().sum::<u64>(), 4);
         // What has its tunnel and what has another one, each by its own name.
         let urls = ["https://127.0.0.1:7/one", "https://localhost:8/two"];
         let report = measured(0, &[&line[..], &urls].concat());
