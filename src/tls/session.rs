@@ -184,7 +184,7 @@ impl Session {
         plain: &mut impl FnMut(&[u8]) -> bool,
     ) -> Result<Option<usize>, Fault> {
         let Some(conn) = &mut self.conn else { return Ok(None) };
-        let mut used = 0;
+        let (mut used, mut has_encoded) = (0, false);
         loop {
             let UnbufferedStatus { mut discard, state, .. } =
                 conn.process_tls_records(&mut bytes[used..]);
@@ -197,8 +197,14 @@ impl Session {
                             return Ok(None);
                         }
                     }
+                    // Data is the last thing that its record brings, so there is nothing to ask for,
+                    // unless what was encoded before waits to be declared sent.
+                    if used + discard == bytes.len() && self.is_established && !has_encoded {
+                        return Ok(Some(used + discard));
+                    }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    has_encoded = true;
                     encode(&mut self.outgoing, |out| data.encode(out))?;
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
