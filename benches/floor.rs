@@ -162,7 +162,7 @@ fn engine(job: &Job) -> Result<Sample, String> {
         connections: job.connections,
         depth: job.depth,
         pacing: None,
-        stop: StopAfter { duration_ns: Some(job.duration_ns), requests: None },
+        stop: StopAfter { duration_ns: Some(job.duration_ns), ..StopAfter::default() },
         warmup_ns: 0,
         warmup_until_steady: false,
         drain_ns: PATIENCE_NS,

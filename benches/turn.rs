@@ -84,6 +84,7 @@ fn worker(arena: &Arena, depth: u32, requests: u64) -> Worker<Sim> {
         pace: None,
         requests: Some(requests),
         duration_ns: Some(ENDLESS_NS),
+        patience: None,
         warmup_ns: 0,
         drain_ns: SECOND_NS,
         opening_ns: SECOND_NS,

@@ -359,13 +359,15 @@ fn a_tunnel_carries_exactly_what_nginx_logs() {
 #[test]
 fn a_tunnel_that_is_refused_means_nothing_can_be_measured_and_the_status_is_named() {
     let target: SocketAddr = ([127, 0, 0, 1], 9).into();
-    for (answer, words) in [
-        ("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "407"),
-        ("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "403"),
-        ("hello\r\n", "is that a proxy"),
+    let asks = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+    for (user, answer, words) in [
+        ("", asks, "407: give it a user"),
+        ("a:b@", asks, "407: it does not accept the user and password"),
+        ("", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "403"),
+        ("", "hello\r\n", "is that a proxy"),
     ] {
         let proxy = TunnelProxy::start(target, answer);
-        let through = format!("http://{}", proxy.address);
+        let through = format!("http://{user}{}", proxy.address);
         let line = ["http://127.0.0.1:9/", "--proxy", &through, "--proxy-tunnel"];
         let line = [&line[..], &["-c", "2", "-d", "1s", "--connect-timeout", "300ms"]].concat();
         let stderr = refused(&line, 3);

@@ -71,7 +71,7 @@ fn plan(address: SocketAddr, connections: u32, depth: u32, engine: EngineChoice)
         connections,
         depth,
         pacing: None,
-        stop: StopAfter { duration_ns: Some(DURATION_NS), requests: None },
+        stop: StopAfter { duration_ns: Some(DURATION_NS), ..StopAfter::default() },
         warmup_ns: 0,
         warmup_until_steady: false,
         drain_ns: PATIENCE_NS,
@@ -370,7 +370,10 @@ fn over_tls_nothing_but_the_records_of_rustls_costs_a_worker_an_allocation() {
             resumes: true,
         };
         let settings = Settings::new(options).unwrap();
-        let plan = Plan { tls: Some(Tls { settings }), ..plan(address, 8, depth, engine) };
+        let plan = Plan {
+            tls: Some(Tls { settings, names_roots: false }),
+            ..plan(address, 8, depth, engine)
+        };
         let (results, seen) = run_watched(&[plan], &|| rounds.load(Ordering::SeqCst));
         assert_eq!(results[0].total.whole().failed.total(), 0);
         let rounds = seen.meanwhile;

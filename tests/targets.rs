@@ -263,3 +263,28 @@ fn a_wrong_line_is_told_with_its_place_and_nothing_is_sent() {
     }
     assert_eq!(server.requests(), 0);
 }
+
+#[test]
+fn a_number_of_requests_for_a_server_that_nobody_reaches_ends_and_says_what_was_not_started() {
+    let Some(nginx) = Nginx::start(BY_STATUS) else { return };
+    let nobody = support::Port::reserve();
+    let (there, gone) = (nginx.url("a"), format!("http://{}/b", nobody.address()));
+    let line = ["-n", "100", "-c", "4", "-t", "2", "--connect-timeout", "100ms", "--json"];
+    let output = wring(&[&line[..], &[&there, &gone]].concat(), RUN_MAX);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let report = report_of(&output);
+    assert_identities_hold(&report);
+    let text = report["verdict"]["text"].as_str().expect("a verdict");
+    let server = format!("http://{}", nobody.address());
+    assert!(
+        text.contains(&format!("nothing could be measured at {server}: connect refused")),
+        "{text}"
+    );
+    assert_eq!(number(&report, "/given_up_server"), 1);
+    let remarks = report["remarks"].to_string();
+    assert!(
+        remarks.contains(&format!("GET {gone}: 50 of 50 requests were never started")),
+        "{remarks}"
+    );
+    assert!(nginx.into_log().len() <= 4, "the others wait for those");
+}

@@ -271,6 +271,10 @@ fn files_and_names_that_cannot_be_used_are_refused_before_anything_is_sent() {
         (&["-k", "--tls-version", "1.1"], "1.2, 1.3"),
         (&["-k", "--alpn", ","], "--alpn"),
         (
+            &["-k", "--tls-version", "1.2", "--groups", "X25519MLKEM768"],
+            "nothing to offer: there is no group among them",
+        ),
+        (
             &["-k", "--tls-version", "1.3", "--ciphers", "ECDHE-RSA-AES128-GCM-SHA256"],
             "nothing to offer",
         ),
@@ -289,4 +293,98 @@ fn without_roots_a_system_verifies_nobody_and_says_so() {
     let output = support::run(command.arg("https://127.0.0.1:1/"), RUN_MAX);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--cacert"), "{}", said(&output));
+}
+
+/// One that serves a connection at a time leaves all others waiting in its backlog, and with them
+/// every connection of a second thread.
+#[test]
+fn a_thread_without_a_connection_does_not_end_the_run_of_another_that_has_one() {
+    let Some(openssl) = find_program("openssl") else { return };
+    let store = Store::new();
+    let (chain, key) = store.files("server", &store.root.issue(&["127.0.0.1"], Valid::Now));
+    let port = Port::reserve();
+    let mut command = Command::new(openssl);
+    command.args(["s_server", "-quiet", "-www", "-accept", &port.address().to_string()]);
+    command.args(["-cert", &chain, "-key", &key]).stderr(Stdio::null());
+    let server = peers::listening(&mut command, &port);
+    let (url, ca) = (format!("https://{}/", port.address()), store.ca());
+    let line = ["-t", "2", "-c", "4", "-n", "20", "--cacert", &ca, "--connect-timeout", "300ms"];
+    let report = peers::measured(0, &[&line[..], &[&url]].concat());
+    assert_eq!(number(&report, "/requests/completed"), 20);
+    assert!(number(&report, "/connections/failures/timeout") > 0, "the others waited");
+    drop(server);
+}
+
+#[test]
+fn of_several_servers_the_one_that_cannot_be_verified_is_named_and_no_other() {
+    let store = Store::new();
+    let (good, good_key) = store.files("good", &store.root.issue(&["127.0.0.1"], Valid::Now));
+    let other = Authority::root("Another Root").issue(&["127.0.0.1"], Valid::Now);
+    let Some((nginx, bad)) = nginx(&store, &other, "") else { return };
+    let port = Port::reserve();
+    let Some(_good) = Nginx::start(&format!(
+        "listen {} ssl; ssl_certificate {good}; ssl_certificate_key {good_key};
+         location / {{ return 200 \"ok\"; }}",
+        port.address()
+    )) else {
+        return;
+    };
+    let [a, b] = [&port, &bad].map(|port| format!("https://{}", port.address()));
+    let ca = store.ca();
+    // Whichever is named first, and however many of its connections fail before any other is made.
+    for urls in [[&a, &b], [&b, &a]] {
+        let line = ["-c", "40", "-d", "200ms", "--cacert", &ca, "--json", urls[0], urls[1]];
+        let output = wring(&line, RUN_MAX);
+        assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+        let report = report_of(&output);
+        assert_identities_hold(&report);
+        let text = report["verdict"]["text"].as_str().unwrap();
+        assert!(text.contains(&format!("nothing could be measured at {b}: ")), "{text}");
+        assert!(text.contains("unknown issuer") && !text.contains(&a), "{text}");
+        let at = |server: &str, field: &str| {
+            let index = urls.iter().position(|url| *url == server).unwrap();
+            number(&report, &format!("/servers/{index}/{field}"))
+        };
+        assert_eq!((at(&a, "established"), at(&a, "tls/handshakes_full")), (20, 20));
+        assert_eq!(
+            (at(&b, "established"), at(&b, "failures/tls")),
+            (0, at(&b, "tls/faults/unknown_issuer"))
+        );
+    }
+    // Where none of them is reached, each has its own reason.
+    let nobody = Port::reserve();
+    let plain = format!("http://{}/", nobody.address());
+    let output = wring(&["-c", "4", "--cacert", &ca, &b, &plain], RUN_MAX);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains(&format!(
+            "{b}: the server's certificate comes from an unknown issuer; {}: ",
+            plain.trim_end_matches('/')
+        )),
+        "{stderr}"
+    );
+    assert!(stderr.contains("refused\n"), "{stderr}");
+    assert_eq!(nginx.into_log(), Vec::<String>::new());
+}
+
+#[test]
+fn a_servers_own_certificate_may_be_named_and_the_hints_lead_there_and_no_further() {
+    let store = Store::new();
+    let own = Authority::self_issued(&["127.0.0.1"], Valid::Now);
+    let Some((nginx, port)) = nginx(&store, &own, "") else { return };
+    let (url, file) = (format!("https://{}/", port.address()), store.keep("own.pem", &own.chain));
+    let named = wring(&["-c", "2", "-n", "10", "--cacert", &file, &url], RUN_MAX);
+    assert!(is_measured(&named), "{}", said(&named));
+    let system = wring(&["-c", "2", &url], RUN_MAX);
+    refused(&system, "shows an issuer's certificate as its own");
+    let hint = String::from_utf8_lossy(&system.stderr).into_owned();
+    assert!(
+        hint.contains("--cacert FILE trusts an issuer's certificate, or the server's own"),
+        "{hint}"
+    );
+    let other = wring(&["-c", "2", "--cacert", &store.ca(), &url], RUN_MAX);
+    refused(&other, "is in the file of --cacert");
+    assert!(!String::from_utf8_lossy(&other.stderr).contains("--cacert FILE"), "{}", said(&other));
+    assert_eq!(nginx.into_log(), vec!["200 OK"; 10]);
 }

@@ -125,6 +125,10 @@ pub struct RunArgs {
     #[arg(allow_hyphen_values = true, help_heading = "Load")]
     pub rate: Option<Rate>,
     /// Send exactly N requests; no time limit without -d
+    ///
+    /// Without -d, a server to which no connection can be had is waited for: for 30 s and
+    /// --connect-timeout more, or 5 s and --connect-timeout where there never was one. Then the run
+    /// ends with what was done. -d 0 waits until stopped.
     #[arg(short = 'n', long, value_name = "N", value_parser = requests)]
     #[arg(allow_hyphen_values = true, help_heading = "Load")]
     pub requests: Option<u64>,

@@ -14,6 +14,8 @@ use crate::plan::{Body, Lines, Text};
 use crate::rng::Rng;
 
 const FORM: &str = "application/x-www-form-urlencoded";
+/// How the type of a message in parts begins.
+pub(super) const MULTIPART: &str = "multipart/form-data";
 const JSON: &str = "application/json";
 
 /// A body, and the type that its flag asks for.
@@ -144,7 +146,7 @@ fn multipart(fields: &[String], seed: u64) -> Result<TypedBody, CliError> {
         text.append_bytes(b"\r\n");
     }
     text.append_bytes(format!("--{boundary}--\r\n").as_bytes());
-    Ok(TypedBody::of_type(text, format!("multipart/form-data; boundary={boundary}")))
+    Ok(TypedBody::of_type(text, format!("{MULTIPART}; boundary={boundary}")))
 }
 
 /// Names in quotes, as browsers write them (WHATWG HTML, multipart/form-data encoding algorithm).

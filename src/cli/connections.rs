@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::lower::Refused;
 use super::{basic_auth, redact, source_ip, url};
 use crate::io::{Address, CloseKind};
-use crate::plan::{Header, Network, Prelude};
+use crate::plan::{Header, Network, Prelude, RequestError};
 use crate::proto::ProxyVersion;
 use crate::sys;
 use crate::units::{format_duration_ns, format_rate};
@@ -28,6 +28,10 @@ const RESOLVE_NS_MAX: u64 = 4_500_000_000;
 const ANY_HOST: &str = "*";
 /// What is read of a file with a user, in bytes.
 const USER_BYTES_MAX: u64 = 64 * 1024;
+/// What tells a proxy who is there (RFC 9110 section 11.7.2).
+const PROXY_AUTHORIZATION: &str = "Proxy-Authorization";
+/// What must be written otherwise in the user part of a URL (RFC 3986 section 3.2.1).
+const USER_MARKS: [char; 3] = ['/', '?', '#'];
 /// Opening that takes longer at the rate asked for is worth a word.
 const OPENING_NS_SAID: u64 = 5_000_000_000;
 
@@ -57,7 +61,8 @@ struct Place {
 #[derive(Debug)]
 struct Resolve {
     place: Place,
-    addresses: Vec<IpAddr>,
+    /// Addresses, perhaps with a scope.
+    addresses: Vec<String>,
 }
 
 impl Resolve {
@@ -96,7 +101,7 @@ impl Proxy {
 pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
     let typed = &args.network;
     check_pairs(args)?;
-    let user = typed.user.as_deref().map(user).transpose()?;
+    let user = typed.user.last().map(|typed| user(typed)).transpose()?;
     let basic = |user: &String| {
         basic_auth::basic(user.as_bytes())
             .map_err(|why| CliError::usage(format!("-u: the user cannot be sent: {why}")))
@@ -123,16 +128,28 @@ pub(super) fn check(args: &RunArgs) -> Result<Route, CliError> {
             (_, true) => Some(Family::V6),
             (false, false) => None,
         },
-        proxy: typed.proxy.as_deref().map(|url| proxy(url, typed.proxy_tunnel)).transpose()?,
+        proxy: typed.proxy.last().map(|url| own_proxy(url, args)).transpose()?,
         proxy_version: typed.proxy_protocol.map(|version| match version {
             ProxyProtocolChoice::V1 => ProxyVersion::V1,
             ProxyProtocolChoice::V2 => ProxyVersion::V2,
         }),
         says_close: typed.no_keepalive && !has_header(args, "connection"),
         authorization: user.as_ref().map(basic).transpose()?,
-        secrets: typed.user.iter().chain(&user).cloned().collect(),
+        secrets: secrets(typed, user),
         network,
     })
+}
+
+/// What must not be shown of what was typed, besides what shows by itself to be secret.
+fn secrets(typed: &ConnectionArgs, user: Option<String>) -> Vec<String> {
+    let user_part = |url: &String| {
+        let (_, rest) = url.split_once("://").unwrap_or(("", url));
+        rest.rsplit_once('@').map(|(user, _)| user.to_owned())
+    };
+    // A short one without a mark of its own may be a part of any word.
+    let odd = |user: &String| user.contains(USER_MARKS);
+    let proxies = typed.proxy.iter().filter_map(user_part).filter(odd);
+    typed.user.iter().cloned().chain(user).chain(proxies).collect()
 }
 
 /// What the self test, which brings its own target, cannot have.
@@ -141,7 +158,7 @@ pub(super) fn check_selftest(typed: &ConnectionArgs) -> Result<(), CliError> {
         ("--unix-socket", typed.unix_socket.is_some()),
         ("--connect-to", typed.connect_to.is_some()),
         ("--resolve", !typed.resolve.is_empty()),
-        ("--proxy", typed.proxy.is_some()),
+        ("--proxy", !typed.proxy.is_empty()),
         ("--proxy-protocol", typed.proxy_protocol.is_some()),
         ("-6", typed.ipv6),
     ];
@@ -159,15 +176,20 @@ fn has_header(args: &RunArgs, name: &str) -> bool {
 }
 
 fn header_value<'a>(args: &'a RunArgs, name: &str) -> Option<&'a str> {
-    let fields = args.headers.iter().filter_map(|header| header.split_once(':'));
-    fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    args.headers.iter().find_map(|typed| field(typed, name))
+}
+
+/// The value of a header as typed, if that is its name.
+fn field<'a>(typed: &'a str, name: &str) -> Option<&'a str> {
+    let (field, value) = typed.split_once(':')?;
+    field.eq_ignore_ascii_case(name).then_some(value)
 }
 
 /// What two flags together cannot mean.
 fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
     let typed = &args.network;
     let unix = typed.unix_socket.is_some();
-    let proxy = typed.proxy.is_some();
+    let proxy = !typed.proxy.is_empty();
     let pairs = [
         ("--unix-socket", unix, "--connect-to", typed.connect_to.is_some()),
         ("--unix-socket", unix, "--resolve", !typed.resolve.is_empty()),
@@ -179,7 +201,7 @@ fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
         ("--connect-to", typed.connect_to.is_some(), "--proxy", proxy),
         ("--proxy-protocol", typed.proxy_protocol.is_some(), "--proxy", proxy),
         ("-4", typed.ipv4, "-6", typed.ipv6),
-        ("-u", typed.user.is_some(), "-H Authorization", has_header(args, "authorization")),
+        ("-u", !typed.user.is_empty(), "-H Authorization", has_header(args, "authorization")),
     ];
     if let Some((one, _, other, _)) = pairs.iter().find(|(_, one, _, other)| *one && *other) {
         let message = format!("{one} and {other} contradict each other; give one of them");
@@ -260,7 +282,7 @@ fn connect_to(typed: &str) -> Result<Place, CliError> {
     place(typed).ok_or_else(|| {
         CliError::usage(format!(
             "--connect-to: '{}' is not a host and a port",
-            redact::text(typed).escape_debug()
+            redact::url(typed).escape_debug()
         ))
         .hint("write --connect-to host:8080, 10.0.0.7:80 or [::1]:80")
     })
@@ -292,14 +314,21 @@ fn resolve(typed: &str) -> Result<Resolve, CliError> {
     let mut distinct = Vec::new();
     for item in addresses.split(',') {
         let bare = item.strip_prefix('[').and_then(|item| item.strip_suffix(']')).unwrap_or(item);
-        let address: IpAddr = bare
-            .parse()
-            .map_err(|_| wrong(&format!("has '{}', which is no address", item.escape_debug())))?;
+        let address = address(bare)
+            .ok_or_else(|| wrong(&format!("has '{}', which is no address", item.escape_debug())))?;
         if !distinct.contains(&address) {
             distinct.push(address);
         }
     }
     Ok(Resolve { place, addresses: distinct })
+}
+
+/// An address, in one form; one with a scope keeps that.
+fn address(typed: &str) -> Option<String> {
+    match typed.parse::<IpAddr>() {
+        Ok(address) => Some(address.to_string()),
+        Err(_) => url::check_host(&format!("[{typed}]")),
+    }
 }
 
 /// The addresses to connect from, each of which is this machine's.
@@ -336,6 +365,9 @@ fn proxy(typed: &str, tunnels: bool) -> Result<Proxy, CliError> {
         "" => return Err(wrong("has no scheme")),
         _ => return Err(wrong("is not an http:// proxy, and no other sort is supported")),
     }
+    if userinfo.is_some_and(|user| user.contains(USER_MARKS)) {
+        return Err(wrong("has a user part with a plain '/', '?' or '#': write %2F, %3F or %23"));
+    }
     let authority = authority.strip_suffix('/').unwrap_or(authority);
     if authority.contains(['/', '?', '#']) {
         return Err(wrong("has a path, which a proxy has not"));
@@ -347,7 +379,32 @@ fn proxy(typed: &str, tunnels: bool) -> Result<Proxy, CliError> {
     Ok(Proxy { place, authorization, tunnels })
 }
 
+/// The same with what `-H Proxy-Authorization` says, which is for the proxy alone and therefore not
+/// for what comes out of a tunnel.
+fn own_proxy(typed: &str, args: &RunArgs) -> Result<Proxy, CliError> {
+    let mut proxy = proxy(typed, args.network.proxy_tunnel)?;
+    let mut values = args.headers.iter().filter_map(|typed| field(typed, PROXY_AUTHORIZATION));
+    let Some(value) = values.next() else { return Ok(proxy) };
+    if proxy.authorization.is_some() || values.next().is_some() {
+        return Err(CliError::usage(format!(
+            "the proxy is told twice who is there, and takes one {PROXY_AUTHORIZATION}"
+        ))
+        .hint("give a user in --proxy, or one -H Proxy-Authorization"));
+    }
+    if value.contains(['\r', '\n', '\0']) {
+        let error = RequestError::HeaderValue(PROXY_AUTHORIZATION.to_owned());
+        return Err(CliError::usage(error.to_string()));
+    }
+    proxy.authorization = Some(value.trim_matches([' ', '\t']).to_owned());
+    Ok(proxy)
+}
+
 impl Route {
+    /// Whether a field of a request is for a proxy that requests go through, and not for the target.
+    pub(super) fn is_for_proxy(&self, header: &Header) -> bool {
+        self.proxy.is_some() && header.name.eq_ignore_ascii_case(PROXY_AUTHORIZATION)
+    }
+
     /// What must not be shown, wherever it stands.
     pub(super) fn secrets(&self) -> &[String] {
         &self.secrets
@@ -411,7 +468,7 @@ impl Route {
         }
         let passes_on = self.proxy.as_ref().filter(|proxy| !proxy.tunnels_to(target));
         if let Some(authorization) = passes_on.and_then(|proxy| proxy.authorization.as_ref()) {
-            add("Proxy-Authorization", authorization);
+            add(PROXY_AUTHORIZATION, authorization);
         }
         if self.says_close {
             add("Connection", "close");
@@ -472,22 +529,15 @@ impl Route {
         // Every host comes after those that are named.
         for is_any in [false, true] {
             let fits = |entry: &&Resolve| entry.is_for(place) && entry.is_for_any() == is_any;
-            let given: Vec<SocketAddr> = self
-                .resolve
-                .iter()
-                .filter(fits)
-                .flat_map(|entry| &entry.addresses)
-                .map(|&address| SocketAddr::new(address, place.port))
-                .collect();
+            let mut given = Vec::new();
+            for address in self.resolve.iter().filter(fits).flat_map(|entry| &entry.addresses) {
+                given.extend(resolved(address, place.port, &service)?);
+            }
             if !given.is_empty() {
                 return Ok(given);
             }
         }
-        sys::resolve(&place.host, place.port, RESOLVE_NS_MAX).map_err(|error| Refused::Unresolved {
-            host: place.host.clone(),
-            service,
-            cause: error.to_string(),
-        })
+        resolved(&place.host, place.port, &service)
     }
 
     fn of_family(
@@ -541,6 +591,15 @@ impl Route {
     }
 }
 
+/// The addresses of a name, or the one that it is; a scope is the name of an interface.
+fn resolved(host: &str, port: u16, service: &str) -> Result<Vec<SocketAddr>, Refused> {
+    sys::resolve(host, port, RESOLVE_NS_MAX).map_err(|error| Refused::Unresolved {
+        host: host.to_owned(),
+        service: service.to_owned(),
+        cause: error.to_string(),
+    })
+}
+
 /// Asks a proxy for a tunnel to the target (RFC 9110 section 9.3.6).
 fn connect_request(proxy: &Proxy, target: &url::Target) -> Vec<u8> {
     let host = match target.host.split_once('%') {
@@ -554,7 +613,7 @@ fn connect_request(proxy: &Proxy, target: &url::Target) -> Vec<u8> {
     };
     let mut request = format!("CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n");
     if let Some(authorization) = &proxy.authorization {
-        request += &format!("Proxy-Authorization: {authorization}\r\n");
+        request += &format!("{PROXY_AUTHORIZATION}: {authorization}\r\n");
     }
     request += "\r\n";
     request.into_bytes()
@@ -573,11 +632,12 @@ mod tests {
             ("h:80:::1", "h", 80, &["::1"]),
             ("[::2]:80:127.0.0.1,127.0.0.1", "::2", 80, &["127.0.0.1"]),
             ("*:443:10.0.0.1,[::1]", "*", 443, &["10.0.0.1", "::1"]),
+            ("x:8080:[fe80::1%d0],fe80::2%25eth0", "x", 8080, &["fe80::1%d0", "fe80::2%eth0"]),
+            ("h:80:[0:0::1],::1", "h", 80, &["::1"]),
         ] {
             let entry = resolve(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
             assert_eq!(entry.place, Place { host: host.to_owned(), port }, "{typed}");
-            let found: Vec<String> = entry.addresses.iter().map(ToString::to_string).collect();
-            assert_eq!(found, addresses, "{typed}");
+            assert_eq!(entry.addresses, addresses, "{typed}");
         }
         for typed in [
             "",
@@ -593,6 +653,8 @@ mod tests {
             "[::1:80:127.0.0.1",
             "*:0:1.2.3.4",
             "*.h:80:1.2.3.4",
+            "h:80:1.2.3.4%lo",
+            "h:80:[fe80::1%]",
         ] {
             let error = resolve(typed).expect_err(typed);
             assert!(
@@ -600,6 +662,20 @@ mod tests {
                 "{typed}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn a_scope_is_that_of_an_interface_of_this_machine() {
+        let look_up = |typed: &str| {
+            let route = Route { resolve: vec![resolve(typed).unwrap()], ..Route::default() };
+            let place = Place { host: "h".to_owned(), port: 80 };
+            route.look_up(&place, "80".to_owned())
+        };
+        let found = look_up("h:80:[fe80::1%lo],127.0.0.1").unwrap();
+        assert!(matches!(found[0], SocketAddr::V6(v6) if v6.scope_id() > 0), "{found:?}");
+        assert_eq!(found[1], SocketAddr::from(([127, 0, 0, 1], 80)));
+        let error = look_up("h:80:[fe80::1%nothing0]").unwrap_err();
+        assert!(matches!(&error, Refused::Unresolved { host, .. } if host == "fe80::1%nothing0"));
     }
 
     #[test]
@@ -623,6 +699,10 @@ mod tests {
             "https://u:secret@p:1",
             "socks5://p:1",
             "http://u:secret%zz@p:1",
+            "http://u:secret/x@p:1",
+            "http://u:secret?@p:1",
+            "http://u:#secret@p:1/",
+            "u:secret/x@p:1",
             "ftp://u:secret@p:1",
         ] {
             let error = proxy(typed, false).expect_err(typed);

@@ -16,7 +16,7 @@ use crate::io::Address;
 use crate::live::{LiveLine, LiveView};
 use crate::report::text::TextOptions;
 use crate::report::{self, json, stored, text};
-use crate::result::{Interrupted, RunResult, Verdict};
+use crate::result::{Interrupted, Invalid, RunResult, Verdict};
 use crate::run::{self, RunError};
 use crate::sys::{SIGINT, Signals};
 use crate::target::{Server, StampLog};
@@ -145,6 +145,9 @@ pub(super) fn exit_code(result: &RunResult) -> u8 {
     let completed: u64 = result.total.phases.iter().map(|phase| phase.completed).sum();
     match (&result.verdict, result.interrupted) {
         _ if completed == 0 => EXIT_NOTHING_MEASURED,
+        (Verdict::Invalid(reasons), _) if reasons.iter().any(Invalid::is_nothing_measured) => {
+            EXIT_NOTHING_MEASURED
+        }
         (Verdict::Invalid(reasons), _) if !reasons.is_empty() => EXIT_INVALID,
         (_, Some(Interrupted::Interrupt)) => 130,
         (_, Some(Interrupted::Terminate)) => 143,
@@ -158,13 +161,16 @@ pub(super) fn exit_code(result: &RunResult) -> u8 {
 pub(super) fn run_error(error: &RunError) -> CliError {
     let code = match error {
         RunError::Descriptors(_) => EXIT_USAGE,
-        RunError::Backend(_) | RunError::NothingOpen { .. } => EXIT_NOTHING_MEASURED,
+        RunError::Backend(_) | RunError::NothingOpen(_) => EXIT_NOTHING_MEASURED,
         RunError::Epoll(_) | RunError::Thread(_) | RunError::Broke(_) | RunError::WorkerLost => {
             EXIT_INTERNAL
         }
     };
     let text = error.to_string();
     let (message, hint) = match text.split_once("; ") {
+        _ if let RunError::NothingOpen(unopened) = error => {
+            (unopened.message(), Some(unopened.hint()))
+        }
         Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
         None => (text, None),
     };
@@ -194,8 +200,9 @@ fn as_wrk(persona: &Persona, mut job: Box<RunJob>, preface: &str) -> Result<u8, 
                 }
             }
         }
-        Err(RunError::NothingOpen { failed, .. }) => {
+        Err(RunError::NothingOpen(unopened)) => {
             use crate::outcome::Cause;
+            let failed = unopened.failed();
             let cause = failed.iter().find(|(_, count)| *count > 0);
             let reason = cause.map_or("unknown", |(cause, _)| cause.name());
             let host = &job.plan.provenance.host;

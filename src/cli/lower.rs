@@ -253,7 +253,7 @@ fn stop_after(args: &RunArgs, pacing: Option<&Pacing>) -> StopAfter {
         _ if args.stages.is_some() => pacing.and_then(|pacing| pacing.profile.length_ns()),
         (duration, requests) => pacing::window_ns(duration, requests),
     };
-    StopAfter { duration_ns, requests: args.requests }
+    StopAfter { duration_ns, requests: args.requests, waits: args.duration == Some(0) }
 }
 
 /// Checks the flags against each other and makes the schedule, if a rate is asked for.

@@ -112,7 +112,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
     };
     Ok(match command {
         Command::Run(run) => {
-            if run.url.is_empty() && run.run.targets.urls.is_none() {
+            if run.url.is_empty() && run.run.targets.urls.is_empty() {
                 let error = CliError::usage("no URL is given; write wring http://host/");
                 return Err(error
                     .hint("wring -h has examples; wring selftest needs no URL")
@@ -126,7 +126,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
             connections::check_selftest(&args.network)?;
             lower::check(&args)?;
             connections::check(&args)?;
-            if args.targets.urls.is_some() {
+            if !args.targets.urls.is_empty() {
                 let error = CliError::usage("--urls: the self test has a target of its own");
                 return Err(error.hint("wring --urls FILE measures what the file lists").into());
             }

@@ -6,13 +6,14 @@
 const SECRET_HEADERS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 const MASK: &str = "***";
 
-/// The command line without its program name, secrets masked: those that show by themselves, and
-/// `known` ones wherever they stand.
+/// The command line without its program name, secrets masked: `known` ones wherever they stand, and
+/// those that show by themselves.
 pub fn options(argv: &[String], known: &[String]) -> Vec<String> {
     let masked = |argument: &String| {
-        let masked = text(argument);
-        let secrets = known.iter().filter(|secret| !secret.is_empty());
-        secrets.fold(masked, |masked, secret| masked.replace(secret.as_str(), MASK))
+        // First, because what is masked otherwise may be a part of one.
+        let secrets = known.iter().filter(|secret| !secret.trim_matches(':').is_empty());
+        let rest = secrets.fold(argument.clone(), |rest, secret| rest.replace(secret, MASK));
+        text(&rest)
     };
     argv.iter().skip(1).map(masked).collect()
 }
@@ -22,28 +23,65 @@ pub fn text(argument: &str) -> String {
     headers(&userinfo(argument))
 }
 
+/// A word that stands where a URL is expected; a user part is masked without a scheme before it, too.
+pub fn url(typed: &str) -> String {
+    match typed.contains("://") {
+        true => text(typed),
+        false => headers(&without_user(typed)),
+    }
+}
+
+/// A header in which the colon is missing: nothing but the word that must be its name.
+pub fn header(typed: &str) -> String {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || "!#$%&*+-.^_`|~".contains(c);
+    match typed.find(|c| !is_of_name(c)) {
+        None => typed.to_owned(),
+        Some(name_bytes) => format!("{} {MASK}", &typed[..name_bytes]),
+    }
+}
+
+/// How many bytes of what follows a URL's scheme name a user, with the `@` behind it. A password may
+/// hold what should be written as %2F, %3F or %23; then what looks like a port is none.
+pub fn user_bytes(rest: &str) -> Option<usize> {
+    let authority_bytes = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, behind) = rest.split_at(authority_bytes);
+    if let Some(at) = authority.rfind('@') {
+        return Some(at + 1);
+    }
+    let (_, port) = super::url::split_port(authority)?;
+    let is_password = port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()));
+    let at = behind.rfind('@').filter(|_| is_password)?;
+    Some(authority_bytes + at + 1)
+}
+
 /// Masks the value of a secret header, to the end of the text.
 fn headers(argument: &str) -> String {
     let lower = argument.to_ascii_lowercase();
-    for name in SECRET_HEADERS {
-        for (start, _) in lower.match_indices(name) {
-            let after = &argument[start + name.len()..];
-            if after.trim_start_matches([' ', '\t']).starts_with(':') {
-                let colon = argument.len() - after.len() + after.find(':').unwrap_or(0);
-                return format!("{} {MASK}", &argument[..=colon]);
-            }
-        }
+    let colon = |name: &str, start: usize| {
+        let after = &argument[start + name.len()..];
+        // In JSON the name stands in quotes.
+        let rest = after.trim_start_matches([' ', '\t', '"', '\'']);
+        rest.starts_with(':').then(|| argument.len() - rest.len())
+    };
+    let named = SECRET_HEADERS.iter().flat_map(|name| {
+        lower.match_indices(name).filter_map(move |(start, _)| colon(name, start))
+    });
+    match named.min() {
+        Some(colon) => format!("{} {MASK}", &argument[..=colon]),
+        None => argument.to_owned(),
     }
-    argument.to_owned()
 }
 
-/// Masks what stands between `://` and `@` in a URL's authority.
+/// Masks the user part of a URL.
 fn userinfo(argument: &str) -> String {
     let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
-    let authority_bytes = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..authority_bytes].rfind('@') {
-        Some(at) => format!("{scheme}://{MASK}{}", &rest[at..]),
-        None => argument.to_owned(),
+    format!("{scheme}://{}", without_user(rest))
+}
+
+fn without_user(rest: &str) -> String {
+    match user_bytes(rest) {
+        Some(bytes) => format!("{MASK}@{}", &rest[bytes..]),
+        None => rest.to_owned(),
     }
 }
 
@@ -66,8 +104,35 @@ mod tests {
             ("X-Cookie-Count: 3", "X-Cookie-Count: 3"),
             ("Accept: */*", "Accept: */*"),
             ("é: authorization", "é: authorization"),
+            ("Cookie: a; authorization: b", "Cookie: ***"),
+            ("{\"Authorization\": \"b\"}", "{\"Authorization\": ***"),
+            ("http://me:SEK/RET@host:1", "http://***@host:1"),
+            ("http://me:SEK?R#ET@host/", "http://***@host/"),
+            ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+            ("http://h:80/a@b", "http://h:80/a@b"),
         ] {
             assert_eq!(text(typed), shown);
+        }
+    }
+
+    #[test]
+    fn a_word_that_should_be_a_url_or_a_header_shows_no_secret_either() {
+        for (typed, shown) in [
+            ("me:SEKRET@host/", "***@host/"),
+            ("me:SEK/RET@host/", "***@host/"),
+            ("host:80/a@b", "host:80/a@b"),
+            ("word", "word"),
+        ] {
+            assert_eq!(url(typed), shown);
+        }
+        for (typed, shown) in [
+            ("Authorization SEKRET", "Authorization ***"),
+            ("Authorization=SEKRET", "Authorization ***"),
+            ("Bearer\tSEKRET", "Bearer ***"),
+            ("X-A", "X-A"),
+            ("", ""),
+        ] {
+            assert_eq!(header(typed), shown);
         }
     }
 
@@ -79,9 +144,11 @@ mod tests {
 
     #[test]
     fn a_known_secret_is_masked_however_it_is_typed() {
-        let known = ["joe:pw".to_owned(), String::new()];
+        let known = ["joe:pw", "", ":", "a://b@c:d"].map(str::to_owned);
         for (typed, shown) in [
-            (&["-u", "joe:pw"][..], &["-u", "***"][..]),
+            (&["-u", "a://b@c:d", "http://h/"][..], &["-u", "***", "http://h/"][..]),
+            (&["-u", "joe:pw", "-ujoe:pw"], &["-u", "***", "-u***"]),
+            (&["-u", "joe:pw"], &["-u", "***"]),
             (&["-ujoe:pw"], &["-u***"]),
             (&["-Lu=joe:pw"], &["-Lu=***"]),
             (&["--user=joe:pw", "http://h/"], &["--user=***", "http://h/"]),

@@ -55,9 +55,9 @@ pub(super) fn lower(
     allowed: &[u32],
 ) -> Result<SearchJob, CliError> {
     let claims = check(args)?;
-    let url = match (args.url.as_slice(), &args.run.targets.urls) {
-        ([url], None) => url,
-        ([], None) => {
+    let url = match (args.url.as_slice(), args.run.targets.urls.as_slice()) {
+        ([url], []) => url,
+        ([], []) => {
             let what = "no URL is given; write wring search --slo 'p99<5ms' http://host/";
             return Err(CliError::usage(what));
         }
@@ -140,7 +140,7 @@ impl Bench<'_> {
             connections,
             depth,
             pacing: None,
-            stop: StopAfter { duration_ns: Some(length_ns), requests: None },
+            stop: StopAfter { duration_ns: Some(length_ns), ..StopAfter::default() },
             warmup_ns: length_ns / 8,
             warmup_until_steady: false,
             interval_ns: INTERVAL_NS,
@@ -164,7 +164,7 @@ impl Bench<'_> {
             });
         let plan = Plan {
             pacing,
-            stop: StopAfter { duration_ns: Some(ask.length_ns), requests: None },
+            stop: StopAfter { duration_ns: Some(ask.length_ns), ..StopAfter::default() },
             warmup_ns: ask.lead_in_ns,
             warmup_until_steady: false,
             drain_ns: self.plan.drain_ns.max(self.plan.timeout_ns).min(DRAIN_NS_MAX),
@@ -188,7 +188,7 @@ impl Bench<'_> {
     /// refused for a moment.
     fn again<T>(&self, measure: impl Fn() -> Result<T, RunError>) -> Result<T, RunError> {
         match measure() {
-            Err(RunError::NothingOpen { .. }) if self.signals.count() == 0 => {
+            Err(RunError::NothingOpen(_)) if self.signals.count() == 0 => {
                 self.rest(COME_BACK);
                 measure()
             }

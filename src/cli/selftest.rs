@@ -168,7 +168,7 @@ fn figure(
         network: Network::default(),
         connections,
         depth,
-        stop: StopAfter { duration_ns: Some(FIGURE_NS), requests: None },
+        stop: StopAfter { duration_ns: Some(FIGURE_NS), ..StopAfter::default() },
         warmup_ns: 0,
         pacing: None,
         shares: plan::deal(connections, None, threads, &cpus, plan.seed),

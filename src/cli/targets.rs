@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::args::RunArgs;
-use super::bodies::{TypedBody, body};
+use super::bodies::{MULTIPART, TypedBody, body};
 use super::connections::Route;
 use super::error::CliError;
 use super::files::{read_file, read_named};
@@ -15,8 +15,11 @@ use super::urls::{Entry, EntryBody};
 use super::{redact, url, urls};
 use crate::io::Address;
 use crate::limits;
-use crate::plan::{Body, Header, Origin, Request, Target, Targets, Text};
+use crate::plan::{Body, Header, Origin, Request, RequestError, Target, Targets, Text};
 use crate::units::{format_bytes, format_grouped};
+
+/// What may stand before the first character of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A request that was asked for, and where to.
 #[derive(Debug)]
@@ -117,16 +120,16 @@ pub(super) fn wanted(
     route: &Route,
     notes: &mut Vec<String>,
 ) -> Result<AllWanted, CliError> {
-    let list = match (&args.targets.urls, typed_urls) {
-        (Some(_), [url, ..]) => {
-            let shown = redact::text(url);
+    let list = match (&args.targets.urls[..], typed_urls) {
+        ([_, ..], [url, ..]) => {
+            let shown = redact::url(url);
             return Err(CliError::usage(format!(
                 "--urls and the URL '{}' contradict each other; give one of them",
                 shown.escape_debug()
             )));
         }
-        (Some(file), []) => of_list(args, file, route, notes)?,
-        (None, _) => of_urls(args, typed_urls, route, notes)?,
+        (files @ [_, ..], []) => of_lists(args, files, route, notes)?,
+        ([], _) => of_urls(args, typed_urls, route, notes)?,
     };
     let bytes: usize = list.iter().map(|wanted| wanted.request.bytes().len()).sum();
     if list.len() > 1 && bytes > limits::REQUEST_BODY_BYTES_MAX {
@@ -160,10 +163,13 @@ pub(super) fn wanted(
         ));
     }
     let first = redact::text(typed_urls.first().map_or(&list[0].name, String::as_str));
-    let shown = match (list.len(), &args.targets.urls) {
-        (1, None) => first,
-        (count, None) => format!("{first} and {} more", count - 1),
-        (count, Some(file)) => format!("{count} requests of {}", shown_file(file)),
+    let shown = match (list.len(), &args.targets.urls[..]) {
+        (1, []) => first,
+        (count, []) => format!("{first} and {} more", count - 1),
+        (count, files) => {
+            let files: Vec<String> = files.iter().map(|file| shown_file(file)).collect();
+            format!("{count} requests of {}", files.join(" and "))
+        }
     };
     Ok(AllWanted { list, servers, shown })
 }
@@ -198,10 +204,10 @@ fn of_urls(
     Ok(list)
 }
 
-/// The requests of a list, each with a body of its own.
-fn of_list(
+/// The requests of lists, one list after the other, each request with a body of its own.
+fn of_lists(
     args: &RunArgs,
-    file: &str,
+    files: &[String],
     route: &Route,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Wanted>, CliError> {
@@ -213,6 +219,26 @@ fn of_list(
     }
     let common = args.headers.iter().map(|typed| header(typed)).collect::<Result<Vec<_>, _>>()?;
     check_once(&common, "-H: ")?;
+    let mut has_unknown = false;
+    let mut list = Vec::new();
+    for file in files {
+        has_unknown |= of_list(file, &common, route, &mut list)?;
+    }
+    if list.len() > limits::TARGETS_MAX {
+        let most = format_grouped(limits::TARGETS_MAX as u64);
+        return Err(CliError::usage(format!("--urls: at most {most} requests are possible")));
+    }
+    note_unknown(has_unknown, notes);
+    Ok(list)
+}
+
+/// Adds the requests of a list to `list`; true when they hold braces that begin no placeholder.
+fn of_list(
+    file: &str,
+    common: &[Header],
+    route: &Route,
+    list: &mut Vec<Wanted>,
+) -> Result<bool, CliError> {
     let path = file.strip_prefix('@').unwrap_or(file);
     let bytes = match path {
         "-" => read_named("--urls", "@-")?,
@@ -226,6 +252,8 @@ fn of_list(
         let column = valid.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
         CliError::usage(format!("{}this is not UTF-8", at(line, column)))
     })?;
+    // Some editors begin a file with it, and it says nothing.
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let entries = urls::parse(text).map_err(|mistake| {
         CliError::usage(format!("{}{}", at(mistake.line, mistake.column), mistake.message))
     })?;
@@ -234,22 +262,20 @@ fn of_list(
             .hint("write one a line: [weight] METHOD URL [@body-file] ['Name: value'...]"));
     }
     let mut has_unknown = false;
-    let mut list = Vec::with_capacity(entries.len());
     for entry in entries {
         let place = at(entry.line, entry.column);
         let placed =
             |error: CliError| CliError { message: place.clone() + &error.message, ..error };
-        let (wanted, unknown) = of_entry(entry, &common, route).map_err(placed)?;
+        let (wanted, unknown) = of_entry(entry, common, route).map_err(placed)?;
         has_unknown |= unknown;
         list.push(wanted);
     }
-    note_unknown(has_unknown, notes);
-    Ok(list)
+    Ok(has_unknown)
 }
 
 fn of_entry(entry: Entry, common: &[Header], route: &Route) -> Result<(Wanted, bool), CliError> {
     if !entry.url.contains("://") {
-        let shown = redact::text(&entry.url);
+        let shown = redact::url(&entry.url);
         let shown = shown.escape_debug();
         return Err(CliError::usage(format!("URL '{shown}' has no scheme"))
             .hint(format!("did you mean 'http://{shown}'?")));
@@ -261,6 +287,13 @@ fn of_entry(entry: Entry, common: &[Header], route: &Route) -> Result<(Wanted, b
     let mut headers: Vec<Header> = common.iter().filter(is_own).cloned().collect();
     headers.extend(entry.headers.iter().cloned());
     check_once(&headers, "")?;
+    if let Some(header) = entry.headers.iter().find(|header| route.is_for_proxy(header)) {
+        return Err(CliError::usage(format!(
+            "{} is for the proxy, not for one target",
+            header.name
+        ))
+        .hint("give it with -H, or a user with --proxy http://user:password@host:port"));
+    }
     let body = match entry.body {
         EntryBody::None => None,
         EntryBody::Text(text) => Some(TypedBody::plain(Text::typed(text.as_bytes()))),
@@ -286,9 +319,18 @@ fn request(
     body: Option<&TypedBody>,
     route: &Route,
 ) -> Result<(Request, bool), CliError> {
-    let mut headers = headers.to_vec();
+    let is_own = |header: &&Header| !route.is_for_proxy(header);
+    let mut headers: Vec<Header> = headers.iter().filter(is_own).cloned().collect();
     let is_typed = headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type"));
-    if let Some(content_type) = body.and_then(|body| body.content_type.as_ref())
+    let content_type = body.and_then(|body| body.content_type.as_ref());
+    if is_typed && content_type.is_some_and(|value| value.starts_with(MULTIPART)) {
+        return Err(CliError::usage(
+            "--multipart and -H Content-Type contradict each other: the parts are set apart by a line \
+             that wring chooses, and that header has to name it",
+        )
+        .hint("leave the header out, or give a body of your own with -b @FILE"));
+    }
+    if let Some(content_type) = content_type
         && !is_typed
     {
         let value = content_type.as_bytes().to_vec();
@@ -303,12 +345,21 @@ fn request(
     let content = body.map_or(Body::None, |body| body.body.clone());
     let request =
         Request::with_placeholders(method, &line_target, &target.host_field, &headers, content)
-            .map_err(|error| CliError::usage(error.to_string()))?;
+            .map_err(refused)?;
     Ok((request, has_unknown))
 }
 
+/// What stands before the first colon need not be a name.
+fn refused(error: RequestError) -> CliError {
+    let error = match error {
+        RequestError::HeaderName(name) => RequestError::HeaderName(redact::header(&name)),
+        other => other,
+    };
+    CliError::usage(error.to_string())
+}
+
 fn name(method: &str, url: &str) -> String {
-    redact::text(&format!("{method} {url}"))
+    format!("{method} {}", redact::url(url))
 }
 
 fn shown_file(file: &str) -> String {
@@ -341,7 +392,7 @@ fn check_once(headers: &[Header], place: &str) -> Result<(), CliError> {
 /// Takes `Name: value` apart.
 fn header(typed: &str) -> Result<Header, CliError> {
     let Some((name, value)) = typed.split_once(':') else {
-        let shown = redact::text(typed);
+        let shown = redact::header(typed);
         let shown = shown.escape_debug();
         return Err(CliError::usage(format!("-H '{shown}' has no colon; write -H 'Name: value'")));
     };

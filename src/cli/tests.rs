@@ -47,7 +47,8 @@ const URL: &str = "http://127.0.0.1:9/";
 fn defaults_are_those_of_the_contract() {
     let plan = job(&[URL]).plan;
     assert_eq!((plan.connections, plan.depth, plan.shares.len()), (64, 1, 2));
-    assert_eq!(plan.stop, StopAfter { duration_ns: Some(10 * SECOND_NS), requests: None });
+    let ten_seconds = StopAfter { duration_ns: Some(10 * SECOND_NS), ..StopAfter::default() };
+    assert_eq!(plan.stop, ten_seconds);
     assert_eq!((plan.warmup_ns, plan.drain_ns, plan.timeout_ns), (0, SECOND_NS, 2 * SECOND_NS));
     assert_eq!((plan.connect_timeout_ns, plan.interval_ns), (2 * SECOND_NS, SECOND_NS));
     assert_eq!((plan.engine, plan.tcp_congestion), (EngineChoice::Auto, None));
@@ -127,13 +128,13 @@ fn every_flag_of_a_measurement_is_read_in_its_forms() {
         (&[&["--source-ip", "127.0.0.2,127.0.1.0/30"]], |a| {
             a.network.source_ip.as_deref() == Some("127.0.0.2,127.0.1.0/30")
         }),
-        (&[&["--proxy", "http://p:1"]], |a| a.network.proxy.as_deref() == Some("http://p:1")),
+        (&[&["--proxy", "http://p:1"]], |a| a.network.proxy == ["http://p:1"]),
         (&[&["--proxy-tunnel"]], |a| a.network.proxy_tunnel),
         (&[&["--proxy-protocol", "v2"]], |a| {
             a.network.proxy_protocol == Some(args::ProxyProtocolChoice::V2)
         }),
         (&[&["-ua:b"], &["-u", "a:b"], &["--user", "a:b"], &["--user=a:b"]], |a| {
-            a.network.user.as_deref() == Some("a:b")
+            a.network.user == ["a:b"]
         }),
     ];
     for (forms, check) in table {
@@ -197,9 +198,9 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["-X", "GE T"], &["GE T", "token"]),
         (&["-X", ""], &["token"]),
         (&["-X", "GET\r\nX: y"], &["token"]),
-        (&["-H", "no colon"], &["'no colon'", "Name: value"]),
+        (&["-H", "no-colon"], &["'no-colon'", "Name: value"]),
         (&["-H", ": value"], &["Name: value"]),
-        (&["-H", "A B: value"], &["A B"]),
+        (&["-H", "A B: value"], &["A ***"]),
         (&["-H", "A: b\r\nC: d"], &["\"A\"", "CR, LF or NUL"]),
         (&["-H", "Transfer-Encoding: chunked"], &["Transfer-Encoding"]),
         (&["-H", "Content-Length: 3", "-b", "hi"], &["Content-Length", "3", "2 bytes"]),
@@ -351,7 +352,8 @@ fn a_duration_and_a_number_of_requests_stop_a_run_alone_or_together() {
         (&["-d", "0", "--warmup", "1s"], None, None),
     ] {
         let job = job(&[line, &[URL]].concat());
-        assert_eq!(job.plan.stop, StopAfter { duration_ns, requests }, "{line:?}");
+        let waits = line[..2] == ["-d", "0"];
+        assert_eq!(job.plan.stop, StopAfter { duration_ns, requests, waits }, "{line:?}");
     }
 }
 
@@ -849,4 +851,40 @@ fn the_self_test_brings_its_own_target() {
         assert!(refused.stderr.contains(line[0]) && refused.stderr.contains("self test"));
     }
     assert!(prepare(argv(&["selftest", "--no-keepalive"]), &[0, 1]).is_ok());
+}
+
+#[test]
+fn a_secret_is_shown_nowhere_however_often_its_flag_is_given() {
+    for line in [
+        &["-u", "me:SEKRET", "-u", "a:b"][..],
+        &["-ume:SEKRET", "--user=a:b"],
+        &["-u", "a:b", "-u", "me:SEKRET"],
+        &["--proxy", "http://me:SEKRET/x@127.0.0.1:1", "--proxy", "http://127.0.0.1:1"],
+        &["--proxy=http://me:SEKRET@127.0.0.1:1", "--proxy", "http://a:SEKRET@127.0.0.1:1"],
+        &["-H", "Authorization: SEKRET", "-HCookie:SEKRET; authorization: x"],
+        &["--header=Proxy-Authorization: SEKRET", "-H", "cookie: SEKRET"],
+    ] {
+        let plan = job(&[line, &["-n", "1", URL]].concat()).plan;
+        let shown = plan.provenance.options.join(" ");
+        assert!(shown.contains("***") && !shown.contains("SEKRET"), "{shown}");
+        assert!(shown.ends_with(&format!("-n 1 {URL}")), "nothing else is masked: {shown}");
+    }
+    for line in [
+        &["-H", "Authorization SEKRET", URL][..],
+        &["-H", "Bearer SEKRET", URL],
+        &["-H", "Bearer SEKRET: x", URL],
+        &["-u", "SEKRET", URL],
+        &["me:SEKRET@host/"],
+        &["http://me:SEKRET@host/"],
+        &["http://me:SEKRET/x@host/"],
+        &["--proxy", "http://me:SEKRET/x@host:1", URL],
+        &["--proxy", "me:SEKRET@host:1", URL],
+        &["--connect-to", "me:SEKRET@host:1", URL],
+        &["compare", "me:SEKRET@a", "me:SEKRET@b"],
+        &["--urls", "x", "me:SEKRET@host/"],
+    ] {
+        let refused = refusal(line);
+        assert_eq!(refused.code, 2, "{line:?}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("SEKRET"), "{line:?}: {}", refused.stderr);
+    }
 }

@@ -69,7 +69,7 @@ pub(super) fn lower(args: &TlsArgs, hosts: &[Option<&str>]) -> Result<Option<pla
         };
         CliError::usage(format!("{flag}{error}"))
     })?;
-    Ok(Some(plan::Tls { settings }))
+    Ok(Some(plan::Tls { settings, names_roots: args.cacert.is_some() }))
 }
 
 fn named(flag: &str, path: &Option<std::path::PathBuf>) -> String {

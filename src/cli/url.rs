@@ -32,7 +32,7 @@ impl Target {
 
 /// Splits `typed`, or says what is wrong with it.
 pub fn split(typed: &str) -> Result<Target, CliError> {
-    let shown = redact::text(typed);
+    let shown = redact::url(typed);
     let shown = shown.escape_debug();
     if let Some(bad) = typed.chars().find(|c| c.is_control()) {
         let message = format!("URL '{shown}' holds the control character {bad:?}; remove it");
@@ -44,9 +44,10 @@ pub fn split(typed: &str) -> Result<Target, CliError> {
     }
     let (is_encrypted, rest) = without_scheme(typed, &shown.to_string())?;
     let (scheme, default_port) = if is_encrypted { ("https", 443) } else { ("http", 80) };
+    let has_user = redact::user_bytes(rest).is_some();
     let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if authority.contains('@') {
+    if has_user {
         let message = format!("URL '{shown}' holds a user name, which HTTP requests do not carry");
         return Err(CliError::usage(message)
             .hint("send it as a header: -u name:password makes 'Authorization: Basic' of it"));
@@ -232,6 +233,10 @@ mod tests {
             ("http://h:-1/", "port '-1'"),
             ("http://h:1:2/", "port '1:2'"),
             ("http://u:secret@h/", "user name"),
+            ("http://u:secret/x@h/", "user name"),
+            ("http://u:x#secret@h/", "user name"),
+            ("u:secret@h/", "no scheme"),
+            ("u:secret/x@h/", "no scheme"),
             ("http://h/a b", "blank"),
             ("http://h/\r\nX: y", "control character"),
             ("http://h/\0", "control character"),

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::redact;
 use crate::limits;
 use crate::plan::Header;
 use crate::report;
@@ -151,7 +152,8 @@ fn entry(Words { mut words, end }: Words) -> Result<Entry, Wrong> {
         && !typed.text.contains("://")
     {
         if typed.text.is_empty() || typed.text.contains([':', '/', '.', '@']) {
-            let shown = typed.text.escape_debug();
+            let shown = redact::url(&typed.text);
+            let shown = shown.escape_debug();
             let message =
                 format!("'{shown}' is neither a method nor a URL; write http://host/path");
             return wrong(typed.column, message);
@@ -174,7 +176,11 @@ fn entry(Words { mut words, end }: Words) -> Result<Entry, Wrong> {
                 let message = "one body file may be given, right behind the URL";
                 return wrong(word.column, message);
             }
-            None => headers.push(header(&word.text).map_err(|message| (word.column, message))?),
+            None => {
+                let before = headers.last();
+                let header = header(&word.text, before).map_err(|why| (word.column, why))?;
+                headers.push(header);
+            }
         }
     }
     let Word { text: url, column } = url;
@@ -193,9 +199,18 @@ fn weight_of(typed: &str) -> Result<u32, String> {
     }
 }
 
-fn header(typed: &str) -> Result<Header, String> {
+/// A header, which comes behind `before`.
+fn header(typed: &str, before: Option<&Header>) -> Result<Header, String> {
     let Some((name, value)) = typed.split_once(':') else {
-        let shown = super::redact::text(typed);
+        // It may be the value, and that a secret.
+        if let Some(Header { name, .. }) = before.filter(|before| before.value.is_empty()) {
+            let name = name.escape_debug();
+            return Err(format!(
+                "no header begins here; if it belongs to '{name}:', put both in quotes: \
+                 '{name}: value'"
+            ));
+        }
+        let shown = redact::header(typed);
         let shown = shown.escape_debug();
         return Err(format!(
             "'{shown}' is no header; write Name:value, or 'Name: value' in quotes"
@@ -222,7 +237,7 @@ fn json(line: &str) -> Result<Entry, Wrong> {
         // The place is told beside it.
         let text = error.to_string();
         let words = text.split(" at line 1").next().unwrap_or_default();
-        (error.column().max(1), report::escape(words, MESSAGE_CHARS_MAX))
+        (error.column().max(1), report::escape(&without_text(words), MESSAGE_CHARS_MAX))
     })?;
     let weight = read.weight.map_or(Ok(1), |weight| weight_of(&weight.to_string()));
     let body = match (read.body, read.body_file) {
@@ -243,6 +258,15 @@ fn json(line: &str) -> Result<Entry, Wrong> {
         headers: read.headers.into_iter().map(header).collect(),
         body,
     })
+}
+
+/// What the JSON reader says without the text it quotes: it may be a secret at a wrong place.
+fn without_text(words: &str) -> String {
+    let quoted = words.split_once("string \"").zip(words.rsplit_once("\", expected"));
+    match quoted {
+        Some(((before, _), (_, after))) => format!("{before}string, expected{after}"),
+        None => redact::text(words),
+    }
 }
 
 #[cfg(test)]
@@ -318,6 +342,16 @@ mod tests {
             ("GET http://h/ X:y @b", 1, 19, "right behind the URL"),
             ("GET http://h/ word", 1, 15, "'word' is no header"),
             ("ö http://h/ word", 1, 13, "'word' is no header"),
+            ("GET http://h/ 'Authorization SEKRET'", 1, 15, "'Authorization ***' is no header"),
+            ("GET http://h/ Authorization: SEKRET", 1, 30, "put both in quotes"),
+            ("me:SEKRET@h/", 1, 1, "'***@h/' is neither"),
+            (
+                "{\"url\":\"x\",\"headers\":\"SEKRET\"}",
+                1,
+                29,
+                "invalid type: string, expected a map",
+            ),
+            ("{\"Authorization: SEKRET\":1}", 1, 24, "unknown field `Authorization: ***"),
             ("{\"url\":3}", 1, 8, "invalid type"),
             ("{\"uri\":\"x\"}", 1, 6, "unknown field"),
             ("{\"weight\":0,\"url\":\"http://h/\"}", 1, 1, "weight of 0"),
@@ -329,6 +363,7 @@ mod tests {
             let mistake = parse(text).expect_err(text);
             assert_eq!((mistake.line, mistake.column), (line, column), "{text}: {mistake:?}");
             assert!(mistake.message.contains(words), "{text}: {mistake:?}");
+            assert!(!mistake.message.contains("SEKRET"), "{text}: {mistake:?}");
         }
     }
 }

@@ -200,7 +200,7 @@ impl Persona {
             return Err(Stop::Usage);
         }
         let Ok(target) = super::url::split(&url) else {
-            let url = super::redact::text(&url);
+            let url = super::redact::url(&url);
             return Err(Stop::Said(format!("invalid URL: {url}")));
         };
         if connections < threads {

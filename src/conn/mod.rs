@@ -659,6 +659,7 @@ impl Conn {
     /// Requests may be sent. Without its TLS, the attempt began at `since_ns`.
     fn opened<B>(&mut self, since_ns: u64, ctx: &mut Context<'_, B>) {
         ctx.recorder.established(since_ns, self.address_index);
+        ctx.recorder.server_established(self.origin);
         if ctx.shape.tls.is_some() && self.tls.is_none() {
             ctx.recorder.established_plain();
         }
@@ -667,6 +668,7 @@ impl Conn {
 
     fn attempt_failed<B: Backend>(&mut self, cause: ConnectFailure, ctx: &mut Context<'_, B>) {
         ctx.recorder.connect_failed(cause, self.address_index);
+        ctx.recorder.server_failed(self.origin, cause);
         // Another address may be better.
         self.go_to_next_address();
         let retry_ns = self.backoff_ns(ctx);

@@ -69,7 +69,7 @@ impl Conn {
     }
 
     fn handshake_failed<B: Backend>(&mut self, fault: Fault, ctx: &mut Context<'_, B>) {
-        ctx.recorder.tls_fault(fault.cause, fault.text);
+        ctx.recorder.tls_fault(self.origin, fault.cause, fault.text);
         // The alert says to the peer why.
         self.push_buffer(0..0, ctx);
         self.attempt_failed(ConnectFailure::Tls, ctx);
@@ -78,7 +78,7 @@ impl Conn {
     /// An attempt that timed out like any other; what it waited for is told apart.
     pub(super) fn handshake_timed_out<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
         let fault = Fault::silent();
-        ctx.recorder.tls_fault(fault.cause, fault.text);
+        ctx.recorder.tls_fault(self.origin, fault.cause, fault.text);
         self.attempt_failed(ConnectFailure::Timeout, ctx);
     }
 
@@ -94,7 +94,7 @@ impl Conn {
         }
         let now_ns = ctx.recorder.now_ns();
         let session = &tls.session;
-        ctx.recorder.handshake_done(tls.begun_ns, session.is_resumed(), || {
+        ctx.recorder.handshake_done(self.origin, tls.begun_ns, session.is_resumed(), || {
             let tls::Facts { version, cipher, group, alpn, subject } = session.facts();
             TlsFacts { version, cipher, group, alpn, subject }
         });
@@ -330,7 +330,7 @@ impl Conn {
 
     /// A record was broken, or the peer sent an alert.
     fn records_broke<B: Backend>(&mut self, fault: Fault, ctx: &mut Context<'_, B>) {
-        ctx.recorder.tls_fault(fault.cause, fault.text);
+        ctx.recorder.tls_fault(self.origin, fault.cause, fault.text);
         self.push_buffer(0..0, ctx);
         self.fail(Failure::Tls, ctx);
         self.end(Ending::Errored, CloseKind::Orderly, ctx);

@@ -129,7 +129,7 @@ fn load(worker_cpu: u32, target_cpu: u32, signals: &Signals) -> Result<Load, Str
         network: Network::default(),
         connections: CONNECTIONS,
         depth: 1,
-        stop: StopAfter { duration_ns: Some(LOAD_NS), requests: None },
+        stop: StopAfter { duration_ns: Some(LOAD_NS), ..StopAfter::default() },
         pacing: None,
         warmup_ns: 0,
         warmup_until_steady: false,

@@ -63,7 +63,7 @@ pub(super) fn argv(data: &[u8]) {
         Err(error) => is_one_message(&error),
         Ok(Parsed::Text(text)) => assert!(!text.is_empty()),
         Ok(Parsed::Command(command)) => match *command {
-            Command::Run(run) if run.url.is_empty() && run.run.targets.urls.is_none() => {
+            Command::Run(run) if run.url.is_empty() && run.run.targets.urls.is_empty() => {
                 refused_without_url(&texts);
             }
             Command::Run(run) => measurement(run.run, &run.url, &texts),
@@ -101,9 +101,11 @@ fn measurement(mut args: RunArgs, urls: &[String], texts: &[String]) {
     args.body = args.body.filter(names_no_file);
     args.targets.json_body = args.targets.json_body.filter(names_no_file);
     args.targets.multipart.retain(|part| !part.contains("=@"));
-    (args.targets.urls, args.targets.body_lines) = (None, None);
-    args.network.user = args.network.user.filter(names_no_file);
-    (args.network.unix_socket, args.network.connect_to, args.network.proxy) = (None, None, None);
+    args.targets.urls.clear();
+    args.targets.body_lines = None;
+    args.network.user.retain(names_no_file);
+    args.network.proxy.clear();
+    (args.network.unix_socket, args.network.connect_to) = (None, None);
     args.network.proxy_tunnel = false;
     if urls.is_empty() {
         return;

@@ -112,6 +112,7 @@ fn run(world: &World) -> (Outcome, u64) {
         requests: Some(world.requests),
         pace: None,
         duration_ns: Some(SECOND),
+        patience: None,
         warmup_ns: 0,
         drain_ns: SECOND,
         opening_ns: 2 * SECOND,

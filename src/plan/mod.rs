@@ -47,6 +47,8 @@ pub struct StopAfter {
     pub duration_ns: Option<u64>,
     /// Requests started in the window, over all workers.
     pub requests: Option<u64>,
+    /// Without a length, a server that cannot be reached is waited for until the run is stopped.
+    pub waits: bool,
 }
 
 /// One worker's part of the plan.
@@ -131,6 +133,11 @@ impl Plan {
     /// How many different requests there are, at least one.
     pub fn target_count(&self) -> usize {
         self.targets.as_ref().map_or(1, |targets| targets.list().len())
+    }
+
+    /// How many servers they are for.
+    pub fn server_count(&self) -> u32 {
+        self.targets.as_ref().map_or(1, |targets| targets.origins().len() as u32)
     }
 
     /// The way of each worker through the targets; `None` where there is nothing but one request.

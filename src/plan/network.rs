@@ -7,6 +7,9 @@ use crate::io::{Address, CloseKind};
 use crate::proto::{Ends, PROXY_HEADER_BYTES_MAX, ProxyVersion, write_proxy_header};
 use crate::units::Rate;
 
+/// The line of a CONNECT request that says who is there, in small letters.
+const CREDENTIALS: &[u8] = b"\r\nproxy-authorization:";
+
 /// Everything about connections beyond where they go; the default asks for nothing special.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -74,6 +77,18 @@ impl Prelude {
         match self {
             Self::ProxyHeader { .. } => true,
             Self::Tunnels(requests) => requests[address_index as usize].is_some(),
+        }
+    }
+
+    /// Whether it says who is there, to a proxy that asks for that.
+    pub fn has_credentials(&self) -> bool {
+        let names_user = |request: &[u8]| {
+            let head = request.to_ascii_lowercase();
+            head.windows(CREDENTIALS.len()).any(|window| window == CREDENTIALS)
+        };
+        match self {
+            Self::ProxyHeader { .. } => false,
+            Self::Tunnels(requests) => requests.iter().flatten().any(|request| names_user(request)),
         }
     }
 

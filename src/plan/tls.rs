@@ -8,6 +8,8 @@ use crate::tls::{self, Settings};
 pub struct Tls {
     /// The accepted configuration.
     pub settings: Settings,
+    /// Whom to believe was named, and is not left to the system; for advice.
+    pub names_roots: bool,
 }
 
 impl Tls {

@@ -8,6 +8,7 @@
 //! Allocates in `new` alone.
 
 mod addresses;
+mod servers;
 mod targets;
 mod timeline;
 mod tls;
@@ -15,9 +16,10 @@ mod tls;
 use crate::hist::Hist;
 use crate::inspect::{self, Findings, Inspector};
 use crate::limits;
-use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts, TlsFault};
+use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts};
 
 pub use addresses::AddressCounts;
+pub use servers::ServerRecord;
 pub use targets::{STATUS_CLASSES, TargetCounts, TargetRecord, status_class};
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
 pub use tls::{TlsFacts, TlsRecord};
@@ -344,6 +346,8 @@ pub struct WorkerRecord {
     pub inflight_integral_ns: u128,
     /// The same requests by target, where a run has several; else empty.
     pub targets: Vec<TargetRecord>,
+    /// Connections by server; of a whole run empty unless it has several.
+    pub servers: Vec<ServerRecord>,
 }
 
 /// How often the per-thread request rate is sampled, in nanoseconds (wrk's own interval).
@@ -376,6 +380,7 @@ impl Default for WorkerRecord {
             inflight_sum_ns: 0,
             inflight_integral_ns: 0,
             targets: Vec::new(),
+            servers: Vec::new(),
         }
     }
 }
@@ -421,6 +426,7 @@ impl WorkerRecord {
         self.inflight_sum_ns += other.inflight_sum_ns;
         self.inflight_integral_ns += other.inflight_integral_ns;
         targets::merge(&mut self.targets, &other.targets);
+        servers::merge(&mut self.servers, &other.servers);
     }
 }
 
@@ -755,25 +761,9 @@ impl Recorder {
         self.at_address(address_index, |counts| counts.established += 1);
     }
 
-    /// A TLS handshake begun at `begun_ns` succeeded.
-    pub fn handshake_done(
-        &mut self,
-        begun_ns: u64,
-        is_resumed: bool,
-        facts: impl FnOnce() -> TlsFacts,
-    ) {
-        let handshake_ns = self.now_ns.saturating_sub(begun_ns);
-        self.record.tls.get_or_insert_default().done(handshake_ns, is_resumed, facts);
-    }
-
     /// A connection of a run over TLS has none itself.
     pub fn established_plain(&mut self) {
         self.record.tls.get_or_insert_default().plain += 1;
-    }
-
-    /// A TLS handshake failed, or a connection after its own. `text` is for people.
-    pub fn tls_fault(&mut self, cause: TlsFault, text: String) {
-        self.record.tls.get_or_insert_default().fault(cause, text);
     }
 
     /// An attempt failed.

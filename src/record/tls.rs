@@ -78,7 +78,7 @@ impl TlsRecord {
         &mut self,
         handshake_ns: u64,
         is_resumed: bool,
-        facts: impl FnOnce() -> TlsFacts,
+        facts: impl Fn() -> TlsFacts,
     ) {
         self.handshake.record(handshake_ns, 1);
         if is_resumed {

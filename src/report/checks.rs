@@ -44,7 +44,7 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
     for &check in Check::ALL {
         let Some(failed) = result.failed_checks(check) else { continue };
         rows.push(cells(name(check).to_owned(), &failed));
-        expected.push(expectation(check, checks));
+        expected.push(expectation(check, result));
     }
     let mut lines = grid(&rows).into_iter();
     page.text.extend(lines.next().map(|line| line + "\n"));
@@ -77,7 +77,8 @@ fn name(check: Check) -> &'static str {
     }
 }
 
-fn expectation(check: Check, checks: &Checks) -> String {
+fn expectation(check: Check, result: &RunResult) -> String {
+    let checks = &result.asked.checks;
     match check {
         Check::Status => {
             checks.statuses.map_or_else(String::new, |statuses| format!("expected: {statuses}"))
@@ -87,6 +88,9 @@ fn expectation(check: Check, checks: &Checks) -> String {
             .map_or_else(String::new, |bytes| format!("expected: {} bytes", format_grouped(bytes))),
         Check::BodyHash => match checks.body_hash {
             Some(Reference::Given(hash)) => format!("expected: {hash:016x}"),
+            _ if result.total.findings.bodies.len() > 1 => {
+                "expected: as in the first answer of the same target".to_owned()
+            }
             _ => "expected: as in the first answer".to_owned(),
         },
     }

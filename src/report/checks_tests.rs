@@ -76,6 +76,12 @@ Answers by X-Backend
   (without it)             4          4
 ";
     assert!(text.contains(checks), "{text}");
+    let mut several = checked();
+    let bodies = several.total.findings.bodies[0].clone();
+    several.total.findings.bodies.push(bodies);
+    let text_of_several = plain(&several);
+    let part = "expected: as in the first answer of the same target\n";
+    assert!(text_of_several.contains(part), "{text_of_several}");
     let thresholds = "
 Thresholds
   pass  p99<20ms              measured 1.62 ms

@@ -14,7 +14,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 use super::escape::is_unsafe;
 use super::quota;
 use super::schema;
-use super::{QUANTILES, checks, server, steady, targets, tls, words};
+use super::{QUANTILES, checks, server, servers, steady, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -70,6 +70,8 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
         asked: asked(result),
         verdict: verdict(result),
         interrupted: result.interrupted.map(|by| words::interrupted(by).to_owned()),
+        given_up_server: result.given_up,
+        speaks_tls: result.speaks_tls,
         rates: rates(result),
         schedule: schedule(result),
         requests: schema::Requests {
@@ -117,7 +119,7 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             integral_ns: schema::Wide(total.inflight_integral_ns),
         },
         targets: targets::to_schema(result, false),
-        servers: targets::servers_to_schema(result),
+        servers: servers::to_schema(result),
         seconds: seconds(result),
         checks: checks::stored(result),
         groups: checks::stored_groups(result),
@@ -169,6 +171,7 @@ fn asked(result: &RunResult) -> schema::Asked {
         drain_ns: asked.drain_ns,
         timeout_ns: asked.timeout_ns,
         connect_timeout_ns: asked.connect_timeout_ns,
+        connect_rate_per_s: asked.connect_rate_per_s,
         interval_ns: asked.interval_ns,
         seed: asked.seed,
         request_bytes: asked.request_bytes,
@@ -222,6 +225,9 @@ fn verdict(result: &RunResult) -> schema::Verdict {
         suspended_ns: None,
         own_lag_p99_ns: None,
         own_lag_limit_ns: None,
+        never_reached: Vec::new(),
+        lost: None,
+        speaks_tls: false,
         sent_share: None,
         achieved_share: None,
     };
@@ -236,6 +242,9 @@ fn verdict(result: &RunResult) -> schema::Verdict {
         Verdict::Invalid(reasons) => {
             for reason in reasons {
                 match reason {
+                    Invalid::NeverReached { server } => verdict.never_reached.push(*server),
+                    Invalid::Lost { server } => verdict.lost = Some(*server),
+                    Invalid::SpeaksTls => verdict.speaks_tls = true,
                     Invalid::IdentityBroken { name } => {
                         verdict.broken_identities.push((*name).to_owned());
                     }

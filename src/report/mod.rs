@@ -22,6 +22,7 @@ mod schedule;
 pub mod schema;
 pub mod search;
 mod server;
+mod servers;
 mod steady;
 pub mod stored;
 pub mod table;

@@ -1,12 +1,13 @@
 //! Finished runs for the tests of the renderers, counted by a real recorder.
 
-use crate::outcome::{ConnectFailure, Failure};
+use crate::outcome::{ConnectFailure, Failure, TlsFault};
 use crate::record::{
-    Flow, IntervalReader, Phase, Recorder, Stamps, WorkerRecord, interval_queue, lag_of,
+    Flow, IntervalReader, Phase, Recorder, ServerRecord, Stamps, TlsFacts, TlsRecord, WorkerRecord,
+    interval_queue, lag_of,
 };
 use crate::result::{
-    Asked, Interrupted, Manifest, OpenConnections, RunResult, Schedule, Second, WorkerSummary,
-    check, judge,
+    Asked, AskedServer, Interrupted, Manifest, OpenConnections, RunResult, Schedule, Second,
+    WorkerSummary, check, judge,
 };
 
 /// What a sample run meets.
@@ -308,6 +309,52 @@ pub(super) fn eventful() -> RunResult {
     result.remarks.push("63 of 64 connections opened".to_owned());
     result.total.notices.bare_lf = 17;
     result.total.notices.interim = 19;
+    settle(&mut result);
+    result
+}
+
+/// A run over three servers: a plain one, one over TLS, and one that was never reached.
+pub(super) fn several_servers() -> RunResult {
+    let mut result = calm();
+    let named = |name: &str, connections: u32| AskedServer {
+        name: name.to_owned(),
+        connections,
+        addresses: vec!["127.0.0.1:1".to_owned()],
+    };
+    result.asked.servers =
+        vec![named("http://a", 31), named("https://b", 30), named("https://c", 3)];
+    let facts = TlsFacts {
+        version: "TLS 1.3".to_owned(),
+        cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+        group: "x25519".to_owned(),
+        alpn: "http/1.1".to_owned(),
+        subject: "CN=b\u{1b}[2J".to_owned(),
+    };
+    let over_tls = ServerRecord {
+        established: 17,
+        carried: 3,
+        full: 6,
+        resumed: 7,
+        facts: Some(facts.clone()),
+        ..ServerRecord::default()
+    };
+    let mut never = ServerRecord {
+        fault_texts: vec![
+            (TlsFault::Closed, "the peer closed".to_owned()),
+            (TlsFault::UnknownIssuer, "nobody\u{1b}[2J knows".to_owned()),
+        ],
+        ..ServerRecord::default()
+    };
+    never.failed.add(ConnectFailure::Tls, 23);
+    never.faults.add(TlsFault::Closed, 4);
+    never.faults.add(TlsFault::UnknownIssuer, 19);
+    let plain = ServerRecord { established: 29, ..ServerRecord::default() };
+    result.total.servers = vec![plain, over_tls, never];
+    let mut tls = TlsRecord { facts: Some(facts), ..TlsRecord::default() };
+    tls.first_fault = Some("the peer closed".to_owned());
+    // The one connection of the sample is what the identities know of.
+    tls.plain = result.total.connections.established;
+    result.total.tls = Some(Box::new(tls));
     settle(&mut result);
     result
 }

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 pub use checks::{Bodies, Body, BodyHash, ByPhase, Checks, Group, Groups, Threshold};
 pub use connections::{AddressCounts, NewConnections};
+pub use targets::{ServerFault, ServerTls};
 pub use tls::{Agreed, Tls};
 
 /// The version of this format.
@@ -51,6 +52,13 @@ pub struct Report {
     pub verdict: Verdict,
     /// Why the run ended before it was done: `SIGINT`, `SIGTERM` (also for SIGHUP) or null.
     pub interrupted: Option<String>,
+    /// The server that was waited for in vain, so that the run ended before all its requests were
+    /// started: a place in `servers`, 0 with one; null unless that happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up_server: Option<u32>,
+    /// A look at the port after the run found TLS where plain requests had gone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub speaks_tls: bool,
     /// Rates over the window; derived.
     pub rates: Rates,
     /// How the sending of a schedule went, over the window; null in a closed loop; derived.
@@ -209,6 +217,9 @@ pub struct Asked {
     pub timeout_ns: u64,
     /// Longest connection attempt.
     pub connect_timeout_ns: u64,
+    /// Connection attempts per second over all workers; absent when they were not paced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_rate_per_s: Option<f64>,
     /// Length of one interval of the series.
     pub interval_ns: u64,
     /// Seed of everything random.
@@ -311,6 +322,17 @@ pub struct Verdict {
     /// With the same: what is accepted.
     #[serde(default)]
     pub own_lag_limit_ns: Option<u64>,
+    /// With `invalid` because there was never a connection to some of several servers: their places in
+    /// `servers`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never_reached: Vec<u32>,
+    /// With `invalid` because the run was given up for want of a connection to a server: its place in
+    /// `servers`, 0 with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u32>,
+    /// With `invalid` because plain requests went to a port for TLS.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub speaks_tls: bool,
     /// With `schedule kept`: share of the requests due in the window that were sent, 0 to 1.
     #[serde(default)]
     pub sent_share: Option<f64>,
@@ -447,6 +469,10 @@ pub struct Connections {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+fn is_false(is: &bool) -> bool {
+    !*is
 }
 
 /// Bytes received, by class.

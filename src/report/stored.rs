@@ -23,7 +23,9 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, checks, escape, json, quota, server, steady, targets, tls, words};
+use super::{
+    NOTE_CHARS_MAX, checks, escape, json, quota, server, servers, steady, targets, tls, words,
+};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -203,7 +205,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         None => (fresh.service.clone(), Sending::default()),
     };
     let (asked_targets, target_records) = targets::read(&report.targets)?;
-    let servers = targets::read_servers(report.servers);
+    let (asked_servers, servers) = servers::read(report.servers)?;
     let [opening, warmup, window, drain] =
         [&report.opening, &report.warmup, &report.window, &report.drain];
     let length = |phase: &schema::Phase| phase.length_ns.unwrap_or(0);
@@ -238,6 +240,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
             inflight_sum_ns: report.inflight.sum_ns.0,
             inflight_integral_ns: report.inflight.integral_ns.0,
             targets: target_records,
+            servers,
         },
         open: OpenConnections {
             at_start: report.connections.open_at_start,
@@ -249,6 +252,8 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         over_limits: Vec::new(),
         late_ns_max: Vec::new(),
         interrupted: report.interrupted.as_deref().map(interrupted).transpose()?,
+        given_up: report.given_up_server,
+        speaks_tls: report.speaks_tls,
         target_on_this_machine: report.target_on_this_machine,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
@@ -265,7 +270,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         verdict: verdict(&report.verdict)?,
         asked: Asked {
             targets: asked_targets,
-            servers,
+            servers: asked_servers,
             checks: checked,
             thresholds,
             ..asked(report.asked)?
@@ -456,7 +461,11 @@ fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
             achieved_share: share(stored.achieved_share, "achieved_share", COUNT_MAX as f64)?,
         }),
         "invalid" => {
-            let mut reasons = Vec::new();
+            let never = stored.never_reached.iter();
+            let mut reasons: Vec<Invalid> =
+                never.map(|&server| Invalid::NeverReached { server }).collect();
+            reasons.extend(stored.lost.map(|server| Invalid::Lost { server }));
+            reasons.extend(stored.speaks_tls.then_some(Invalid::SpeaksTls));
             for name in &stored.broken_identities {
                 reasons.push(Invalid::IdentityBroken { name: identity(name)?.name() });
             }
@@ -495,6 +504,7 @@ fn asked(stored: schema::Asked) -> Result<Asked, ReadError> {
         drain_ns: stored.drain_ns,
         timeout_ns: stored.timeout_ns,
         connect_timeout_ns: stored.connect_timeout_ns,
+        connect_rate_per_s: stored.connect_rate_per_s,
         interval_ns: stored.interval_ns,
         seed: stored.seed,
         request_bytes: stored.request_bytes,
@@ -642,6 +652,9 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
         let ended = [address.established, address.failed, address.completed];
         at_most("address counts", COUNT_MAX, &ended)?;
         at_most("address counts", COUNT_MAX, &[address.attempts])?;
+    }
+    for server in &total.servers {
+        at_most("server counts", COUNT_MAX, &servers::all_counts(server))?;
     }
     at_most("counts of checks", COUNT_MAX, &checks::all_counts(&total.findings))?;
     let b = &total.bytes;

@@ -65,9 +65,30 @@ fn what_is_written_is_read_back_equal() {
     };
     assert_eq!(reasons(&late), 3, "I3, suspended, late: {:?}", late.verdict);
     results.push(late);
+    results.push(samples::several_servers());
+    let (mut lost, mut plain) = (samples::calm(), samples::calm());
+    (lost.given_up, lost.asked.requests) = (Some(0), Some(1_000_000));
+    plain.speaks_tls = true;
+    plain.asked.connect_rate_per_s = Some(0.1);
+    for mut result in [lost, plain] {
+        samples::settle(&mut result);
+        assert_eq!(reasons(&result), 1, "{:?}", result.verdict);
+        results.push(result);
+    }
     for result in results {
         assert_eq!(read(&write(&result)), Ok(result));
     }
+}
+
+#[test]
+fn a_file_from_before_servers_were_told_apart_is_read_without() {
+    let mut file: serde_json::Value =
+        serde_json::from_slice(&write(&samples::several_servers())).unwrap();
+    for server in file["servers"].as_array_mut().unwrap() {
+        without(server, &["established", "carried", "failures", "tls"]);
+    }
+    let result = read_and_render(file.to_string().as_bytes()).unwrap();
+    assert_eq!((result.asked.servers.len(), result.total.servers.len()), (3, 0));
 }
 
 #[test]

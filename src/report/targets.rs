@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use crate::hist::Hist;
 use crate::outcome::Cause;
 use crate::record::{Phase, STATUS_CLASSES, TargetCounts, TargetRecord};
-use crate::result::{AskedServer, AskedTarget, RunResult};
+use crate::result::{AskedTarget, RunResult};
 use crate::units::{TimeUnit, format_grouped};
 
 use super::page::Page;
 use super::schema::targets as stored;
 use super::stored::{ReadError, causes, hist, histogram, unknown};
-use super::{NOTE_CHARS_MAX, QUANTILES, escape, json};
+use super::{QUANTILES, escape, json};
 
 /// Longest name in the table, in characters.
 const NAME_CHARS_MAX: usize = 60;
@@ -20,9 +20,8 @@ const ROWS_MAX: usize = 20;
 /// As `record::status_class` counts them.
 const CLASS_NAMES: [&str; STATUS_CLASSES] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 
-/// A line for each target, and where the connections went if there are several servers.
+/// A line for each target.
 pub(super) fn section(result: &RunResult, verbose: bool, page: &mut Page) {
-    servers(&result.asked.servers, page);
     let targets = pairs(result);
     if targets.is_empty() {
         return;
@@ -63,26 +62,6 @@ pub(super) fn section(result: &RunResult, verbose: bool, page: &mut Page) {
     }
 }
 
-fn servers(servers: &[AskedServer], page: &mut Page) {
-    if servers.len() < 2 {
-        return;
-    }
-    page.heading("Servers");
-    let mut rows = vec![["", "connections", "addresses"].map(str::to_owned).to_vec()];
-    for server in servers.iter().take(ROWS_MAX) {
-        let addresses = server.addresses.join(", ");
-        rows.push(vec![
-            escape(&server.name, NAME_CHARS_MAX),
-            server.connections.to_string(),
-            escape(&addresses, NOTE_CHARS_MAX),
-        ]);
-    }
-    page.grid(&rows);
-    if servers.len() > ROWS_MAX {
-        page.line(&format!("and {} more", servers.len() - ROWS_MAX));
-    }
-}
-
 /// Targets as asked with what was counted; none when nothing was counted of them one by one.
 fn pairs(result: &RunResult) -> Vec<(&AskedTarget, &TargetRecord)> {
     result.asked.targets.iter().zip(&result.total.targets).collect()
@@ -105,16 +84,6 @@ pub(super) fn to_schema(result: &RunResult, with_histograms: bool) -> Vec<stored
     pairs(result).into_iter().map(target).collect()
 }
 
-/// The servers for `--json`.
-pub(super) fn servers_to_schema(result: &RunResult) -> Vec<stored::Server> {
-    let server = |server: &AskedServer| stored::Server {
-        name: server.name.clone(),
-        connections: server.connections,
-        addresses: server.addresses.clone(),
-    };
-    result.asked.servers.iter().map(server).collect()
-}
-
 fn phase(counts: &TargetCounts) -> stored::TargetPhase {
     let failures = counts.failed.iter().filter(|(_, count)| *count > 0);
     let classes = CLASS_NAMES.iter().zip(counts.classes).filter(|(_, count)| *count > 0);
@@ -125,16 +94,6 @@ fn phase(counts: &TargetCounts) -> stored::TargetPhase {
         failures: failures.map(|(cause, count)| (cause.name().to_owned(), count)).collect(),
         classes: classes.map(|(name, count)| ((*name).to_owned(), count)).collect(),
     }
-}
-
-/// The servers of a stored result.
-pub(super) fn read_servers(servers: Vec<stored::Server>) -> Vec<AskedServer> {
-    let server = |server: stored::Server| AskedServer {
-        name: server.name,
-        connections: server.connections,
-        addresses: server.addresses,
-    };
-    servers.into_iter().map(server).collect()
 }
 
 /// The targets of a stored result.

@@ -4,8 +4,8 @@ use super::samples::{self, Sample};
 use super::text::{self, TextOptions};
 use super::wrk::Parts;
 use super::{Quantile, json, schema, wrk};
-use crate::outcome::Failure;
-use crate::record::Phase;
+use crate::outcome::{ConnectFailure, Failure, TlsFault};
+use crate::record::{Phase, TlsRecord};
 use crate::result::{Interrupted, RunResult, Verdict};
 
 /// The parts that wrk prints with `--latency`.
@@ -381,4 +381,80 @@ fn verbose_adds_workers_bytes_and_the_manifest() {
     ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
+}
+
+#[test]
+fn each_of_several_servers_is_told_with_its_connections_its_tls_and_what_was_wrong() {
+    let result = samples::several_servers();
+    let text = plain(&result);
+    for part in [
+        "  https://b: TLS 1.3, TLS_AES_128_GCM_SHA256, x25519, http/1.1; certificate: \
+         CN=b\\u{1b}[2J; 6 full handshakes, 7 resumed\n",
+        "  https://c: 4 times closed during the handshake: the peer closed; 19 times certificate of \
+         an unknown issuer: nobody\\u{1b}[2J knows\n",
+        "             connections  established  failed    addresses\n",
+        "  http://a            31           29       0  127.0.0.1:1\n",
+        "  https://b           30           17       0  127.0.0.1:1\n",
+        "  https://c            3            0      23  127.0.0.1:1\n",
+    ] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    assert!(!text.contains("the first: "), "it is told with its server: {text}");
+    assert_eq!(
+        last_line(&text),
+        "verdict: invalid: nothing could be measured at https://c: no TLS handshake succeeded, \
+         nobody\\u{1b}[2J knows; do not use these numbers"
+    );
+    let json = parsed(&result);
+    assert_eq!(json["servers"][0]["tls"], serde_json::Value::Null);
+    assert_eq!(json["servers"][1]["tls"]["agreed"]["subject"], "CN=b\u{1b}[2J");
+    assert_eq!(json["servers"][2]["tls"]["faults"]["unknown_issuer"], 19);
+    assert_eq!(json["servers"][2]["failures"]["tls"], 23);
+    assert_eq!(json["verdict"]["never_reached"][0], 2);
+}
+
+#[test]
+fn a_run_that_was_given_up_says_how_much_of_it_was_not_started() {
+    let mut result = samples::calm();
+    (result.given_up, result.asked.requests) = (Some(0), Some(3_000));
+    samples::settle(&mut result);
+    let line = last_line(&plain(&result)).to_owned();
+    let part = "invalid: no connection to http://127.0.0.1:8080/ could be had any more, so 1,000 of \
+                3,000 requests were never started; do not use these numbers";
+    assert!(line.contains(part), "{line}");
+}
+
+#[test]
+fn a_rate_of_connections_that_sets_the_pace_is_named_and_more_connections_are_not_asked_for() {
+    let mut result = samples::calm();
+    result.asked.connect_rate_per_s = Some(0.5);
+    result.total.connections.closed_by_peer += 1;
+    result.total.connections.attempts += 1;
+    result.total.connections.established += 1;
+    result.total.connect.record(5_000, 1);
+    result.total.connect_window.record(5_000, 1);
+    samples::settle(&mut result);
+    let line = last_line(&plain(&result)).to_owned();
+    let part =
+        "to spare; new connections came at 0.5 a second, as --connect-rate allows 0.5: raise it";
+    assert!(line.contains(part) && !line.contains("try -c"), "{line}");
+    result.asked.connect_rate_per_s = Some(10.0);
+    samples::settle(&mut result);
+    assert!(last_line(&plain(&result)).contains("try -c"), "{}", plain(&result));
+}
+
+#[test]
+fn handshakes_that_nobody_answers_are_no_unanswered_connections() {
+    let mut result = samples::calm();
+    let mut tls = TlsRecord { plain: result.total.connections.established, ..TlsRecord::default() };
+    tls.faults.add(TlsFault::Silent, 5);
+    result.total.tls = Some(Box::new(tls));
+    result.total.connections.failed.add(ConnectFailure::Timeout, 5);
+    result.total.connections.attempts += 5;
+    samples::settle(&mut result);
+    let text = plain(&result);
+    let line = last_line(&text);
+    assert!(line.contains("TCP connections were made, and their TLS handshakes"), "{line}");
+    assert!(!line.contains("backlog") && !text.contains("no answer within"), "{text}");
+    assert!(text.contains("connect timeout  5  the TLS handshake did not end"), "{text}");
 }

@@ -1,6 +1,6 @@
 //! The report for people: wrk's block, then our own sections, the verdict last.
 
-use crate::outcome::{Cause, Failure};
+use crate::outcome::{Cause, ConnectFailure, Failure};
 use crate::record::{Phase, PhaseCounts};
 use crate::result::{RunResult, Verdict};
 use crate::units::{format_bytes, format_duration_ns, format_grouped};
@@ -8,8 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, steady, targets, tls,
-    words, wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, servers, steady,
+    targets, tls, words, wrk,
 };
 
 /// What the text shows.
@@ -38,7 +38,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     );
     interrupted(result, &mut page);
     connection_counts(result, &mut page);
-    tls::section(result, &mut page);
+    tls::section(result, options.verbose, &mut page);
     schedule::section(result, &mut page);
     steady::section(result, &mut page);
     requests(result, &mut page);
@@ -47,6 +47,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     checks::section(result, &mut page);
     checks::groups(result, &mut page);
     latency::section(result, &mut page);
+    servers::section(result, options.verbose, &mut page);
     targets::section(result, options.verbose, &mut page);
     server::section(result, &mut page);
     if options.verbose {
@@ -182,9 +183,15 @@ fn failures(result: &RunResult, page: &mut Page) {
     let connect = result.total.connections.failed;
     let requests =
         failed.iter().map(|(cause, count)| (cause.name().to_owned(), count, words::failure(cause)));
-    let attempts = connect.iter().map(|(cause, count)| {
-        (format!("connect {}", cause.name()), count, words::connect_failure(cause))
-    });
+    let meaning = |cause| match cause {
+        ConnectFailure::Timeout if words::are_silent(result) => {
+            "the TLS handshake did not end within the connect timeout; see TLS"
+        }
+        cause => words::connect_failure(cause),
+    };
+    let attempts = connect
+        .iter()
+        .map(|(cause, count)| (format!("connect {}", cause.name()), count, meaning(cause)));
     let found: Vec<_> = requests.chain(attempts).filter(|(_, count, _)| *count > 0).collect();
     if found.is_empty() {
         return;
@@ -216,22 +223,14 @@ fn notices(result: &RunResult) -> Vec<String> {
         .collect()
 }
 
-/// Servers that are spoken to in plain on a port for TLS say so with a 400 and the end of the
-/// connection, or with its end alone.
+/// Some servers that are spoken to in plain on a port for TLS end the connection without a word.
 fn may_speak_https(result: &RunResult) -> Option<&'static str> {
     let (total, whole) = (&result.total, result.total.whole());
     if total.tls.is_some() || total.notices.tls_on_plain > 0 {
         return None;
     }
-    let refused = whole.statuses[400];
     let closed = whole.failed.count(Failure::Eof) + whole.failed.count(Failure::Reset);
-    if whole.completed > 0 {
-        let is_all = whole.completed == refused && total.connections.established >= refused;
-        return is_all.then_some(
-            "every answer was 400 and ended its connection: if the port speaks HTTPS, try https://",
-        );
-    }
-    (closed > 0 && closed == whole.failed.total()).then_some(
+    (whole.completed == 0 && closed > 0 && closed == whole.failed.total()).then_some(
         "every connection was closed without an answer: if the port speaks HTTPS, try https://",
     )
 }

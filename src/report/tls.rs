@@ -7,17 +7,15 @@ use crate::result::RunResult;
 use crate::units::format_grouped;
 
 use super::page::Page;
-use super::{NOTE_CHARS_MAX, escape, json, schema};
+use super::{NOTE_CHARS_MAX, escape, json, schema, servers};
 
 /// What was agreed on, how many handshakes there were, and what was wrong with others.
-pub(super) fn section(result: &RunResult, page: &mut Page) {
+pub(super) fn section(result: &RunResult, verbose: bool, page: &mut Page) {
     let Some(tls) = &result.total.tls else { return };
     page.heading("TLS");
-    if let Some(facts) = &tls.facts {
-        let parts = [&facts.version, &facts.cipher, &facts.group, &facts.alpn];
-        let known: Vec<&str> =
-            parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
-        page.line(&escape(&known.join(", "), NOTE_CHARS_MAX));
+    let is_told = servers::tls_lines(result, verbose, page);
+    if let Some(facts) = tls.facts.as_ref().filter(|_| !is_told) {
+        page.line(&escape(&agreed(facts), NOTE_CHARS_MAX));
         if !facts.subject.is_empty() {
             let subject = escape(&facts.subject, NOTE_CHARS_MAX);
             page.line(&format!("certificate: {subject}"));
@@ -41,12 +39,21 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
     if !faults.is_empty() {
         page.line(&format!("faults: {}", faults.join(", ")));
     }
-    if let Some(fault) = &tls.first_fault {
+    if let Some(fault) = tls.first_fault.as_ref().filter(|_| !is_told) {
         page.line(&format!("the first: {}", escape(fault, NOTE_CHARS_MAX)));
     }
 }
 
-fn words(cause: TlsFault) -> &'static str {
+/// `TLS 1.3, TLS_AES_128_GCM_SHA256, X25519, http/1.1`.
+pub(super) fn agreed(facts: &TlsFacts) -> String {
+    let parts = [&facts.version, &facts.cipher, &facts.group, &facts.alpn];
+    let known: Vec<&str> =
+        parts.into_iter().map(String::as_str).filter(|part| !part.is_empty()).collect();
+    known.join(", ")
+}
+
+/// What was wrong.
+pub(super) fn words(cause: TlsFault) -> &'static str {
     match cause {
         TlsFault::Expired => "expired certificate",
         TlsFault::NotYetValid => "certificate not yet valid",

@@ -1,14 +1,14 @@
 //! The sentences of the reports: causes, identities, the verdict.
 
 use crate::hist::Hist;
-use crate::outcome::{Cause, ConnectFailure, Failure};
+use crate::outcome::{Cause, ConnectFailure, Failure, TlsFault};
 use crate::record::Phase;
 use crate::result::{
     Identity, IdentityCheck, Interrupted, Invalid, QuotaUse, RunResult, Verdict, own_lag_limit_ns,
 };
 use crate::units::{format_duration_ns, format_grouped};
 
-use super::P99;
+use super::{NOTE_CHARS_MAX, P99, escape};
 
 /// What a failed request ran into.
 pub(super) fn failure(cause: Failure) -> &'static str {
@@ -199,6 +199,7 @@ fn not_held(result: &RunResult, achieved_share: f64) -> String {
 fn overload(result: &RunResult) -> String {
     let window = result.total.phase(Phase::Window);
     let down = connections_down(result);
+    let paced = paced_by_connect_rate(result);
     let mut text = down.as_ref().map_or_else(String::new, |down| format!("; {down}"));
     if window.unsent > 0 {
         text += &format!("; {} were unsent at its end", format_grouped(window.unsent));
@@ -225,6 +226,9 @@ fn overload(result: &RunResult) -> String {
     } else {
         true
     };
+    if let Some(paced) = paced.filter(|_| !had_room) {
+        return format!("{text}; {paced}");
+    }
     text + match (had_room, down.is_some()) {
         (false, false) => {
             ": if the target has room for more, try more connections (-c) or pipelining (-p)"
@@ -245,14 +249,7 @@ fn connections_down(result: &RunResult) -> Option<String> {
     let mut parts: Vec<String> = failed
         .iter()
         .filter(|(_, count)| *count > 0)
-        .map(|(cause, count)| {
-            let times = if count == 1 {
-                "once".to_owned()
-            } else {
-                format!("{} times", format_grouped(count))
-            };
-            format!("connect {} {times}", cause.name())
-        })
+        .map(|(cause, count)| format!("connect {} {}", cause.name(), times(count)))
         .collect();
     if open < asked {
         parts.push(match open {
@@ -267,11 +264,19 @@ fn connections_down(result: &RunResult) -> Option<String> {
 /// What kept connections from being had, most of all, and what to look at.
 fn without_connections(result: &RunResult) -> String {
     let failed = result.total.connections.failed;
+    if let Some(paced) = paced_by_connect_rate(result) {
+        return paced;
+    }
     let worst = failed.iter().filter(|(_, count)| *count > 0).max_by_key(|(_, count)| *count);
     let advice = match worst.map(|(cause, _)| cause) {
         Some(ConnectFailure::Refused) => {
             "nobody listened there all of the time: look at the target, its address and port"
         }
+        Some(ConnectFailure::Timeout) if are_silent(result) => {
+            "TCP connections were made, and their TLS handshakes did not end in time: the target serves \
+             fewer at once"
+        }
+        Some(ConnectFailure::Tls) => "TLS handshakes failed, for the reasons under TLS above",
         Some(ConnectFailure::Timeout) | None => {
             "attempts were not answered in time: a full backlog at the target, or a firewall or a \
              lost network on the way"
@@ -293,6 +298,24 @@ fn without_connections(result: &RunResult) -> String {
         Some(down) => format!("{down}; {advice}"),
         None => advice.to_owned(),
     }
+}
+
+/// Whether most attempts that timed out did so in their TLS handshake, on a TCP connection.
+pub(super) fn are_silent(result: &RunResult) -> bool {
+    let timeouts = result.total.connections.failed.count(ConnectFailure::Timeout);
+    let tls = result.total.tls.as_ref();
+    let silent = tls.map_or(0, |tls| tls.faults.count(TlsFault::Silent));
+    silent > 0 && silent >= timeouts / 2
+}
+
+/// That new connections came as fast as `--connect-rate` lets them, and no faster.
+fn paced_by_connect_rate(result: &RunResult) -> Option<String> {
+    let rate_per_s = result.asked.connect_rate_per_s.filter(|_| result.is_connect_paced())?;
+    Some(format!(
+        "new connections came at {:.1} a second, as --connect-rate allows {rate_per_s}: raise it, or \
+         keep connections for more requests",
+        result.connections_per_s()
+    ))
 }
 
 /// That a worker did not get its CPU, and what to try.
@@ -322,10 +345,7 @@ fn throttled(quota: &QuotaUse) -> String {
         "the CPU quota of its control group, {} of CPU time in every {}, stopped it {}, for {} in all",
         format_duration_ns(quota.quota_us.saturating_mul(1000)),
         format_duration_ns(quota.period_us.saturating_mul(1000)),
-        match quota.throttled_periods {
-            1 => "once".to_owned(),
-            periods => format!("{} times", format_grouped(periods)),
-        },
+        times(quota.throttled_periods),
         format_duration_ns(quota.throttled_ns)
     )
 }
@@ -376,6 +396,16 @@ fn turn_gap_ns_max(result: &RunResult) -> u64 {
 
 fn invalid(reason: &Invalid, result: &RunResult) -> String {
     match reason {
+        Invalid::NeverReached { server } => never_reached(result, *server),
+        Invalid::Lost { server } => format!(
+            "no connection to {} could be had any more, so {} of {} requests were never started",
+            shown(result.server_name(*server)),
+            format_grouped(result.never_started()),
+            format_grouped(result.asked.requests.unwrap_or(0))
+        ),
+        Invalid::SpeaksTls => {
+            "every answer was 400, and the port speaks TLS: try https://".to_owned()
+        }
         Invalid::IdentityBroken { name } => {
             match result.identities.iter().find(|check| check.identity.name() == *name) {
                 Some(check) => format!("identity {} is broken", identity(check)),
@@ -404,6 +434,34 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
             own_lag_cause(result, *p99_ns)
         ),
     }
+}
+
+/// That nothing was measured of a server, and why.
+fn never_reached(result: &RunResult, server: u32) -> String {
+    let name = shown(result.server_name(server));
+    let Some(record) = result.total.servers.get(server as usize) else {
+        return format!("nothing could be measured at {name}");
+    };
+    let failed = record.failed.iter().filter(|(_, count)| *count > 0);
+    let counts: Vec<String> =
+        failed.map(|(cause, count)| format!("connect {} {}", cause.name(), times(count))).collect();
+    let fault = record.worst_fault().map(|(_, text)| shown(text));
+    let why = match (fault, counts.is_empty()) {
+        (Some(fault), _) => format!("no TLS handshake succeeded, {fault}"),
+        (None, false) => counts.join(", "),
+        (None, true) => "no attempt was answered".to_owned(),
+    };
+    format!("nothing could be measured at {name}: {why}")
+}
+
+/// What comes from outside, in a sentence.
+fn shown(text: &str) -> String {
+    escape(text, NOTE_CHARS_MAX)
+}
+
+/// `once`, `1,234 times`.
+fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{} times", format_grouped(count)) }
 }
 
 /// `I2 (started = …): 400 against 399 in worker 0`.

@@ -24,6 +24,9 @@ pub use quota::QuotaUse;
 use threshold::Threshold;
 pub use verdict::{BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
 
+/// From this share of the asked rate of attempts on, it is that which sets the pace of connections.
+const CONNECT_PACED_SHARE: f64 = 0.9;
+
 /// What was asked for, as far as reports show it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Asked {
@@ -53,6 +56,8 @@ pub struct Asked {
     pub timeout_ns: u64,
     /// Longest connection attempt.
     pub connect_timeout_ns: u64,
+    /// Connection attempts per second over all workers; `None` is as fast as they end.
+    pub connect_rate_per_s: Option<f64>,
     /// Length of one interval of the series.
     pub interval_ns: u64,
     /// Seed of everything random.
@@ -256,6 +261,11 @@ pub struct RunResult {
     pub suspended_ns: u64,
     /// Why it ended early, if it did.
     pub interrupted: Option<Interrupted>,
+    /// The server that was waited for in vain, so that it ended before all its requests were started:
+    /// a place in `Asked::servers`, 0 where there is one.
+    pub given_up: Option<u32>,
+    /// Every answer was a refusal of plain HTTP, and a look at the port found TLS there.
+    pub speaks_tls: bool,
     /// Generator and target share CPUs (the target is on this machine).
     pub target_on_this_machine: bool,
     /// Requests the target received whole, where the target's own count is known.
@@ -286,6 +296,18 @@ impl RunResult {
         self.workers.iter().any(|worker| worker.broke)
     }
 
+    /// How a server is named to people.
+    pub fn server_name(&self, server: u32) -> &str {
+        let named = self.asked.servers.get(server as usize);
+        named.map_or(self.asked.url.as_str(), |server| server.name.as_str())
+    }
+
+    /// Requests that were asked for and never started; 0 where no number of them was.
+    pub fn never_started(&self) -> u64 {
+        let started = self.total.phase(Phase::Window).started;
+        self.asked.requests.map_or(0, |requests| requests.saturating_sub(started))
+    }
+
     /// Requests completed per second of the window; 0 without a window.
     pub fn requests_per_s(&self) -> f64 {
         per_s(self.window_completed(), self.window_ns)
@@ -307,6 +329,12 @@ impl RunResult {
     /// Connections established per second of the window; 0 without a window.
     pub fn connections_per_s(&self) -> f64 {
         per_s(self.total.connect_window.len(), self.window_ns)
+    }
+
+    /// New connections came as fast as the asked rate of attempts lets them.
+    pub fn is_connect_paced(&self) -> bool {
+        let rate_per_s = self.asked.connect_rate_per_s;
+        rate_per_s.is_some_and(|per_s| self.connections_per_s() >= CONNECT_PACED_SHARE * per_s)
     }
 
     /// Bytes received per second of the window; 0 without a window.
@@ -416,6 +444,8 @@ impl Default for RunResult {
             late_ns_max: Vec::new(),
             suspended_ns: 0,
             interrupted: None,
+            given_up: None,
+            speaks_tls: false,
             target_on_this_machine: false,
             target_requests: None,
             warmed_up: None,

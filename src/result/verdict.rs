@@ -25,6 +25,18 @@ const TURN_GAP_NS_MAX: u64 = 1_000_000_000;
 /// Why a measurement is invalid.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Invalid {
+    /// There was never a connection to one of the servers, so nothing was measured of it.
+    NeverReached {
+        /// Its place in `Asked::servers`.
+        server: u32,
+    },
+    /// The run was given up because there was no connection to a server any more.
+    Lost {
+        /// Its place in `Asked::servers`.
+        server: u32,
+    },
+    /// Plain requests went to a port for TLS, which refused every one.
+    SpeaksTls,
     /// A counting identity broke.
     IdentityBroken {
         /// Its name, such as `I2`.
@@ -55,6 +67,13 @@ pub enum Invalid {
         /// What is accepted, in nanoseconds.
         limit_ns: u64,
     },
+}
+
+impl Invalid {
+    /// There is nothing that could have been measured.
+    pub fn is_nothing_measured(&self) -> bool {
+        matches!(self, Self::NeverReached { .. } | Self::SpeaksTls)
+    }
 }
 
 /// One line of judgement, with its evidence.
@@ -89,12 +108,14 @@ pub enum Verdict {
 /// Judges a finished run from its identities and its workers' busy shares.
 pub fn judge(result: &RunResult) -> Verdict {
     let broken = |check: &&IdentityCheck| check.is_broken();
-    let mut invalid: Vec<Invalid> = result
-        .identities
-        .iter()
-        .filter(broken)
-        .map(|check| Invalid::IdentityBroken { name: check.identity.name() })
-        .collect();
+    let mut invalid = unreached(result);
+    invalid.extend(
+        result
+            .identities
+            .iter()
+            .filter(broken)
+            .map(|check| Invalid::IdentityBroken { name: check.identity.name() }),
+    );
     let gap_ns = result.workers.iter().map(|worker| worker.turn_gap_ns_max).max().unwrap_or(0);
     if gap_ns > TURN_GAP_NS_MAX {
         invalid.push(Invalid::Gap { gap_ns });
@@ -124,13 +145,28 @@ pub fn judge(result: &RunResult) -> Verdict {
     if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }
     } else {
-        // Where connections fail, asking for more of them is no advice.
+        // Where connections fail, or may not come faster, asking for more of them is no advice.
         let could_have_more = result.total.connections.failed.total() == 0
-            && result.open.max >= result.asked.connections;
+            && result.open.max >= result.asked.connections
+            && !result.is_connect_paced();
         let more = result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
         let try_connections = could_have_more.then_some(more);
         Verdict::NotGeneratorLimited { busy_share, try_connections }
     }
+}
+
+/// What was not there to be measured.
+fn unreached(result: &RunResult) -> Vec<Invalid> {
+    let servers = (0..).zip(&result.total.servers);
+    let mut invalid: Vec<Invalid> = servers
+        .filter(|(_, record)| !record.was_reached())
+        .map(|(server, _)| Invalid::NeverReached { server })
+        .collect();
+    if invalid.is_empty() {
+        invalid.extend(result.given_up.map(|server| Invalid::Lost { server }));
+    }
+    invalid.extend(result.speaks_tls.then_some(Invalid::SpeaksTls));
+    invalid
 }
 
 /// How late wring itself may be, in nanoseconds: measured by what the target takes, not by a backlog.

@@ -8,9 +8,12 @@
 
 mod cost;
 mod engine;
+mod https;
 mod quota;
 mod session;
 mod timeline;
+mod unopened;
+mod unstarted;
 mod wakeup;
 mod warmup;
 
@@ -22,10 +25,10 @@ use std::time::Duration;
 use crate::epoll::Epoll;
 use crate::inspect::Inspector;
 use crate::io::{BackendError, Setup, Spin};
-use crate::outcome::{Cause, ConnectFailure, ConnectFailureCounts, TlsFault};
+use crate::outcome::ConnectFailure;
 use crate::plan::{Arena, EngineChoice, Lane, Origin, Pacing, Plan, Share, Target, Targets};
 use crate::record::{
-    ConnectionCounts, IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
+    IntervalReader, IntervalWriter, Phase, Recorder, WorkerRecord, interval_queue,
 };
 use crate::result::{
     Asked, AskedServer, AskedTarget, Interrupted, Manifest, OpenConnections, RunResult, Schedule,
@@ -35,7 +38,7 @@ use crate::sys::{self, Clock, MachineFacts, Signals};
 use crate::units;
 use crate::uring::{SetupError, Uring};
 use crate::worker::{
-    ConnectPace, Control, CpuTime, Outcome, Pace, Shape, Stop, Task, TlsShape, Worker,
+    ConnectPace, Control, CpuTime, Outcome, Pace, Patience, Shape, Stop, Task, TlsShape, Worker,
 };
 
 use cost::CostWatch;
@@ -43,10 +46,12 @@ use engine::{Engine, setup, setup_of_lane};
 use quota::QuotaWatch;
 use session::Seat;
 use timeline::Timeline;
+use unopened::ProxyRefusal;
 use warmup::WarmupWatch;
 
 pub use engine::{settle, settle_together};
 pub use session::Session;
+pub use unopened::{Unopened, UnopenedServer};
 pub use wakeup::wakeup_latency;
 
 /// How often the control thread looks around.
@@ -61,6 +66,10 @@ const SPIN_NS_MAX: u64 = 2_000_000;
 /// Opening waits so much longer than an attempt may take, so that those which nobody answers end as
 /// timed out, not as undecided.
 const OPENING_SPARE_NS: u64 = 50_000_000;
+/// How long beyond an attempt's time a server is waited for that was never reached, in nanoseconds, …
+const NEVER_REACHED_NS: u64 = 5_000_000_000;
+/// … and one that was.
+const LOST_NS: u64 = 30_000_000_000;
 /// Descriptors beside those of connections: standard streams, rings, report files.
 pub const DESCRIPTORS_SPARE: u64 = 64;
 
@@ -76,18 +85,7 @@ pub enum RunError {
     /// A worker thread could not be started.
     Thread(String),
     /// No connection could be opened.
-    NothingOpen {
-        /// Where to.
-        addresses: Vec<String>,
-        /// What became of the attempts.
-        failed: Box<ConnectFailureCounts>,
-        /// The error number of an attempt that failed on this machine.
-        local_errno: i32,
-        /// The status with which a proxy refused a tunnel.
-        proxy_status: u16,
-        /// What was wrong with TLS, and the same in words.
-        tls_fault: Option<(TlsFault, String)>,
-    },
+    NothingOpen(Box<Unopened>),
     /// The ring or epoll broke before anything could be opened.
     Broke(BackendError),
     /// All workers panicked, or one whose part cannot be missed; their records are lost.
@@ -110,39 +108,8 @@ impl fmt::Display for RunError {
                 "a worker thread could not be started: {why}; use fewer threads (-t) or raise the \
                  limit on processes (ulimit -u)"
             ),
-            Self::NothingOpen { addresses, tls_fault: Some((cause, fault)), .. } => {
-                write!(f, "no TLS handshake with {} succeeded: {fault}; ", addresses.join(", "))?;
-                f.write_str(tls_advice(*cause))
-            }
-            Self::NothingOpen { addresses, failed, local_errno, proxy_status, .. } => {
-                write!(f, "no connection to {} could be opened", addresses.join(", "))?;
-                let mut separator = ": ";
-                for (cause, count) in failed.iter().filter(|(_, count)| *count > 0) {
-                    write!(f, "{separator}{count} {}", cause.name())?;
-                    separator = ", ";
-                }
-                f.write_str("; ")?;
-                if failed.count(ConnectFailure::Local) > 0 {
-                    return f.write_str(&sys::local_failure(*local_errno));
-                }
-                if failed.count(ConnectFailure::Ports) > 0 {
-                    return f.write_str(sys::ports_gone());
-                }
-                if *proxy_status > 0 {
-                    return write!(
-                        f,
-                        "{}: {}",
-                        proxy_refused(*proxy_status),
-                        proxy_hint(*proxy_status)
-                    );
-                }
-                if failed.count(ConnectFailure::Proxy) > 0 {
-                    return f.write_str("is that a proxy for HTTP, and does it know CONNECT?");
-                }
-                if failed.count(ConnectFailure::Unreachable) > 0 {
-                    return f.write_str("is there a route to the address (ip route get ADDRESS)?");
-                }
-                f.write_str("is the server running, and on this address and port?")
+            Self::NothingOpen(unopened) => {
+                write!(f, "{}; {}", unopened.message(), unopened.hint())
             }
             Self::Broke(error) => {
                 write!(f, "{}; another --engine (uring or epoll) may work", broke(error))
@@ -151,29 +118,6 @@ impl fmt::Display for RunError {
                 "a worker thread panicked; its counts are lost, so there is no result. Please \
                  report this with the message above",
             ),
-        }
-    }
-}
-
-/// What to try when no handshake succeeds.
-fn tls_advice(cause: TlsFault) -> &'static str {
-    match cause {
-        TlsFault::Expired | TlsFault::NotYetValid => {
-            "is the clock of this machine right (date)? -k accepts any certificate"
-        }
-        TlsFault::WrongName => "--sni asks for another name; -k accepts any certificate",
-        TlsFault::UnknownIssuer => {
-            "--cacert FILE trusts the certificates in a file; -k accepts any certificate"
-        }
-        TlsFault::BadCertificate => "-k accepts any certificate",
-        TlsFault::NotTls => "is it http://, or another port?",
-        TlsFault::Alpn => "--alpn http/1.1 offers what wring speaks, --alpn none nothing",
-        TlsFault::Alert | TlsFault::NothingInCommon => {
-            "--cert gives a client certificate, --sni a name; --tls-version, --ciphers and --groups \
-             change the offer"
-        }
-        TlsFault::Closed | TlsFault::Silent | TlsFault::Protocol => {
-            "is it a port for HTTPS? openssl s_client -connect shows what the server says"
         }
     }
 }
@@ -257,7 +201,13 @@ pub fn measure(
     let started_at = units::format_rfc3339(sys::wall_unix_seconds());
     let Ran { control, seen, done, collected } = work(plan, signals, watch)?;
     let manifest = manifest(plan, started_at);
-    conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
+    let mut result =
+        conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())?;
+    if https::speaks_tls(plan, &result) {
+        result.speaks_tls = true;
+        result.verdict = judge(&result);
+    }
+    Ok(result)
 }
 
 /// What is left when the workers of a run have ended.
@@ -272,7 +222,7 @@ struct Ran {
 fn work(plan: &Plan, signals: &Signals, watch: &mut dyn FnMut(&Progress)) -> Result<Ran, RunError> {
     let suspended_before_ns = sys::suspended_ns();
     let clock = Clock::start();
-    let control = Arc::new(Control::default());
+    let control = Arc::new(Control::over(plan.server_count()));
     let (mut handles, mut readers) = (Vec::new(), Vec::new());
     for ((index, share), lane) in plan.shares.iter().enumerate().zip(plan.lanes()) {
         let (writer, reader) = interval_queue(plan.interval_ns);
@@ -325,32 +275,20 @@ fn conclude(
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
-    if control.ready().1 == 0 && done.iter().all(|d| d.outcome.record.connections.established == 0)
-    {
-        let mut attempts = ConnectionCounts::default();
-        for done in &done {
-            attempts.merge(&done.outcome.record.connections);
-        }
-        let tls_fault = done.iter().find_map(|done| {
-            let tls = done.outcome.record.tls.as_ref()?;
-            let (cause, _) = tls.faults.iter().max_by_key(|(_, count)| *count)?;
-            Some((cause, tls.first_fault.clone()?))
-        });
+    let has_begun = control.start_ns().is_some();
+    if !has_begun && done.iter().all(|d| d.outcome.record.connections.established == 0) {
         if let Some(error) = done.iter().find_map(|done| done.outcome.broke) {
             return Err(RunError::Broke(error));
         }
         if done.len() < plan.shares.len() {
             return Err(RunError::WorkerLost);
         }
-        if signals.count() == 0 {
-            return Err(RunError::NothingOpen {
-                addresses: asked.addresses,
-                failed: Box::new(attempts.failed),
-                local_errno: attempts.local_errno,
-                proxy_status: attempts.proxy_status,
-                tls_fault,
-            });
-        }
+    }
+    let is_whole =
+        done.len() == plan.shares.len() && done.iter().all(|d| d.outcome.broke.is_none());
+    if !has_begun && is_whole && signals.count() == 0 {
+        let unopened = Unopened::of(plan, &asked, &done);
+        return Err(RunError::NothingOpen(Box::new(unopened)));
     }
     if let Some(schedule) = &mut asked.schedule {
         schedule.spin_ns = done.iter().map(|done| done.spin_ns).max().unwrap_or(0);
@@ -513,6 +451,7 @@ fn spawn<B: Engine>(
         requests: share.requests,
         pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),
         duration_ns: plan.stop.duration_ns,
+        patience: patience(plan),
         warmup_ns: plan.warmup_ns,
         drain_ns: plan.drain_ns,
         opening_ns: opening_ns_max(plan),
@@ -584,6 +523,18 @@ fn spawn<B: Engine>(
 fn opening_ns_max(plan: &Plan) -> u64 {
     let paced_ns = plan.network.opening_ns_min(plan.connections);
     paced_ns.saturating_add(plan.connect_timeout_ns + OPENING_SPARE_NS)
+}
+
+/// How long a run without an end in time waits for a server: an attempt more than its time, and as
+/// long as a restart may take where it had been there.
+fn patience(plan: &Plan) -> Option<Patience> {
+    let stop = &plan.stop;
+    let ends_by_count = stop.requests.is_some() && stop.duration_ns.is_none();
+    let attempt_ns = opening_ns_max(plan);
+    (ends_by_count && !stop.waits).then(|| Patience {
+        never_reached_ns: attempt_ns.saturating_add(NEVER_REACHED_NS),
+        lost_ns: attempt_ns.saturating_add(LOST_NS),
+    })
 }
 
 /// One worker's part of the rate of attempts, which is never exceeded: parts of a nanosecond are
@@ -715,6 +666,7 @@ fn assemble(
             turn_gap_ns_max: outcome.turn_gap_ns_max,
             broke: outcome.broke.is_some(),
         });
+        result.given_up = result.given_up.or(outcome.given_up);
         if let Some(error) = outcome.broke {
             result.remarks.push(broke(&error));
         }
@@ -724,6 +676,11 @@ fn assemble(
         result.total.merge(record);
     }
     result.total.findings.condense(&plan.checks);
+    if plan.server_count() < 2 {
+        // What there is to say of the only one is said in total.
+        result.total.servers.clear();
+    }
+    unstarted::tell(plan, &mut result);
     let is_whole = records.len() == plan.shares.len();
     if result.open.at_start < plan.connections && result.window_ns > 0 && is_whole {
         result.remarks.push(format!(
@@ -739,8 +696,8 @@ fn assemble(
             sys::ports_gone()
         ));
     }
-    if connections.proxy_status > 0 {
-        result.remarks.push(proxy_refused(connections.proxy_status));
+    if let Some(refusal) = ProxyRefusal::of(connections, plan) {
+        result.remarks.push(refusal.words());
     }
     let local = connections.failed.count(ConnectFailure::Local);
     if local > 0 {
@@ -763,19 +720,6 @@ fn assemble(
     result
 }
 
-fn proxy_hint(status: u16) -> &'static str {
-    match status {
-        407 => "give it a user, --proxy http://user:password@host:port",
-        403 | 405 => "it does not allow tunnels to this host and port",
-        502..=504 => "it could not reach the target",
-        _ => "ask whoever runs it",
-    }
-}
-
-fn proxy_refused(status: u16) -> String {
-    format!("the proxy refused CONNECT with status {status}")
-}
-
 fn broke(error: &BackendError) -> String {
     format!("a worker ended early: {error}")
 }
@@ -796,6 +740,7 @@ fn asked(plan: &Plan) -> Asked {
         drain_ns: plan.drain_ns,
         timeout_ns: plan.timeout_ns,
         connect_timeout_ns: plan.connect_timeout_ns,
+        connect_rate_per_s: plan.network.connect_rate.map(|rate| rate.per_s()),
         interval_ns: plan.interval_ns,
         seed: plan.seed,
         request_bytes: plan.request.bytes().len() as u64,

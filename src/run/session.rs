@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::{
     Collected, Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors,
-    join, manifest, pace, settle, spawn, supervise,
+    join, manifest, pace, patience, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
 use crate::inspect::{Checks, Inspector};
@@ -171,12 +171,13 @@ impl Session {
         assert_eq!(plan.shares.len(), self.plan.shares.len(), "the workers stay");
         assert_eq!(plan.connections, self.plan.connections, "the connections stay");
         let suspended_before_ns = sys::suspended_ns();
-        let control = Arc::new(Control::default());
+        let control = Arc::new(Control::over(plan.server_count()));
         for (index, (lane, share)) in self.lanes.iter_mut().zip(&plan.shares).enumerate() {
             let block = Block {
                 requests: share.requests,
                 pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),
                 duration_ns: plan.stop.duration_ns,
+                patience: patience(plan),
                 warmup_ns: plan.warmup_ns,
                 drain_ns: plan.drain_ns,
             };
@@ -269,7 +270,7 @@ pub(super) mod tests {
             network: Network::default(),
             connections: 4,
             depth: 1,
-            stop: StopAfter { duration_ns: Some(30 * MS), requests: None },
+            stop: StopAfter { duration_ns: Some(30 * MS), ..StopAfter::default() },
             pacing: None,
             warmup_ns: 2 * MS,
             warmup_until_steady: false,
@@ -324,7 +325,7 @@ pub(super) mod tests {
         for _ in 0..2 {
             for (session, plan) in sessions.iter_mut().zip(&plans) {
                 let mut plan = plan.clone();
-                plan.stop = StopAfter { duration_ns: None, requests: Some(50) };
+                plan.stop = StopAfter { requests: Some(50), ..StopAfter::default() };
                 plan.shares = plan::deal(4, Some(50), 2, &[], 1);
                 plan.warmup_ns = 0;
                 let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
@@ -343,7 +344,7 @@ pub(super) mod tests {
         session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
         server.stop();
         let error = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap_err();
-        assert!(matches!(error, RunError::NothingOpen { .. }), "{error}");
+        assert!(matches!(error, RunError::NothingOpen(_)), "{error}");
         let _back = serve(address.port(), None);
         let result = session.block(&plan, &Signals::default(), &mut |_| {}).unwrap();
         assert_holds(&result);

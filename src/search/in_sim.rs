@@ -53,6 +53,7 @@ fn run(rate_per_s: f64, length_ns: u64, service_ns: u64) -> Outcome {
         requests: None,
         pace: Some(pace),
         duration_ns: Some(length_ns),
+        patience: None,
         warmup_ns: 0,
         drain_ns: 10 * SECOND,
         opening_ns: SECOND,

@@ -22,6 +22,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 const STOP_LOOK: Duration = Duration::from_millis(2);
 /// How long one attempt to get a reply may take.
 const REPLY_PATIENCE: Duration = Duration::from_millis(500);
+/// How much of one is looked at.
+const REPLY_BYTES_MAX: usize = 512;
 
 /// A command line that runs, with everything that it started.
 #[derive(Debug)]
@@ -158,14 +160,23 @@ pub fn free_port() -> io::Result<u16> {
 
 /// Whether anything comes back from `address` when it is sent `bytes`.
 pub fn replies(address: SocketAddr, bytes: &[u8]) -> bool {
-    let reply = || -> io::Result<usize> {
+    !reply(address, bytes).is_empty()
+}
+
+/// The first bytes of what is sent back by whoever listens there when sent `bytes`; none where that
+/// takes too long, or nobody does.
+pub fn reply(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let read = || -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, REPLY_PATIENCE)?;
         stream.set_read_timeout(Some(REPLY_PATIENCE))?;
         stream.set_write_timeout(Some(REPLY_PATIENCE))?;
         stream.write_all(bytes)?;
-        stream.read(&mut [0; 512])
+        let mut reply = vec![0; REPLY_BYTES_MAX];
+        let count = stream.read(&mut reply)?;
+        reply.truncate(count);
+        Ok(reply)
     };
-    reply().is_ok_and(|count| count > 0)
+    read().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -59,8 +59,21 @@ impl Fault {
             Error::NoApplicationProtocol => {
                 Self::new(TlsFault::Alpn, "the server speaks none of the protocols offered (ALPN)")
             }
+            Error::PeerMisbehaved(how) => {
+                let how = in_words(how);
+                Self::new(TlsFault::Protocol, format!("the server broke TLS's rules: {how}"))
+            }
+            Error::InvalidMessage(how) => {
+                let how = in_words(how);
+                Self::new(TlsFault::Protocol, format!("the server sent a broken message: {how}"))
+            }
             other => Self::new(TlsFault::Protocol, format!("{other}")),
         }
+    }
+
+    /// A state that no handshake or connection here comes to.
+    pub(super) fn unexpected(state: &impl std::fmt::Debug) -> Self {
+        Self::new(TlsFault::Protocol, format!("unexpected state of TLS: {}", in_words(state)))
     }
 }
 
@@ -84,7 +97,8 @@ fn certificate_fault(error: &CertificateError) -> Fault {
             Fault::new(TlsFault::WrongName, "the server's certificate is for another name")
         }
         E::NotValidForNameContext { expected, presented } => {
-            let names = match presented.as_slice() {
+            let names: Vec<&str> = presented.iter().map(|name| presented_name(name)).collect();
+            let names = match names.as_slice() {
                 [] => "it names no host".to_owned(),
                 names => format!("it is for {}", names.join(", ")),
             };
@@ -102,15 +116,48 @@ fn certificate_fault(error: &CertificateError) -> Fault {
             TlsFault::BadCertificate,
             "a signature of the server, or of its certificate's issuer, is wrong",
         ),
-        E::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => Fault::new(
+        E::Other(other) if format!("{:?}", other.0).contains("CaUsedAsEndEntity") => Fault::new(
             TlsFault::UnknownIssuer,
-            "the server's certificate is self-signed: it is an issuer's, not one issued to a server",
+            "the server shows an issuer's certificate as its own, as self-signed ones often are",
         ),
-        other => Fault::new(
+        E::InvalidPurposeContext { .. } => {
+            Fault::new(TlsFault::BadCertificate, format!("the server's {error}"))
+        }
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => Fault::new(
             TlsFault::BadCertificate,
-            format!("the server's certificate is not acceptable: {other}"),
+            "a signature of the server, or of its certificate's issuer, is of an unsupported kind",
         ),
+        other => {
+            let why = match other {
+                E::Other(inner) => in_words(&inner.0),
+                other => in_words(other),
+            };
+            Fault::new(
+                TlsFault::BadCertificate,
+                format!("the server's certificate is not acceptable: {why}"),
+            )
+        }
     }
+}
+
+/// The name in `DnsName("host")` and `IpAddress(127.0.0.1)`, as certificates' names are told.
+fn presented_name(told: &str) -> &str {
+    let name = told.split_once('(').and_then(|(_, name)| name.strip_suffix(')'));
+    name.map_or(told, |name| name.trim_matches('"'))
+}
+
+/// `UnsupportedCertVersion` as words; what it holds is left out.
+fn in_words(value: &impl std::fmt::Debug) -> String {
+    let told = format!("{value:?}");
+    let mut words = String::new();
+    for c in told.chars().take_while(char::is_ascii_alphanumeric) {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
 }
 
 fn alert_fault(alert: AlertDescription) -> Fault {
@@ -127,11 +174,16 @@ fn alert_fault(alert: AlertDescription) -> Fault {
         }
         _ => "it ended the connection",
     };
-    Fault::new(TlsFault::Alert, format!("the server sent the alert {alert:?}: {meaning}"))
+    let name = match alert {
+        A::Unknown(number) => format!("number {number}"),
+        known => format!("'{}'", in_words(&known)),
+    };
+    Fault::new(TlsFault::Alert, format!("the server sent the alert {name}: {meaning}"))
 }
 
 fn nothing(why: &PeerIncompatible) -> String {
-    format!("the server and wring have no version, cipher or group in common ({why:?})")
+    let why = in_words(why);
+    format!("the server and wring have no version, cipher or group in common ({why})")
 }
 
 /// What stands where a record should begin, if it is none: a plain answer has letters there.

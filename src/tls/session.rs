@@ -17,6 +17,10 @@ use crate::outcome::TlsFault;
 
 /// Header of every record: type, version, length.
 const HEADER_BYTES: usize = 5;
+/// The type of a record that holds an alert, and the alert that ends a connection in order (RFC 8446
+/// sections 5.1 and 6).
+const ALERT: u8 = 21;
+const CLOSE_NOTIFY: u8 = 0;
 /// Longest content a record's header may announce (RFC 5246 section 6.2.3).
 const CONTENT_BYTES_MAX: usize = 16 * 1024 + 2048;
 
@@ -180,7 +184,7 @@ impl Session {
         plain: &mut impl FnMut(&[u8]) -> bool,
     ) -> Result<Option<usize>, Fault> {
         let Some(conn) = &mut self.conn else { return Ok(None) };
-        let mut used = 0;
+        let (mut used, mut has_encoded) = (0, false);
         loop {
             let UnbufferedStatus { mut discard, state, .. } =
                 conn.process_tls_records(&mut bytes[used..]);
@@ -193,13 +197,24 @@ impl Session {
                             return Ok(None);
                         }
                     }
+                    // Data is the last thing that its record brings, so there is nothing to ask for,
+                    // unless what was encoded before waits to be declared sent.
+                    if used + discard == bytes.len() && self.is_established && !has_encoded {
+                        return Ok(Some(used + discard));
+                    }
                 }
                 Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    has_encoded = true;
                     encode(&mut self.outgoing, |out| data.encode(out))?;
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::BlockedHandshake) => {
                     self.has_heard |= used + discard > 0;
+                    // rustls lets it pass, because anybody could have written it; but whoever did, and
+                    // could as well have ended the connection, will say no more.
+                    if has_early_end(&bytes[..used + discard]) {
+                        return Err(Fault::closed());
+                    }
                     return Ok(Some(used + discard));
                 }
                 Ok(ConnectionState::WriteTraffic(_)) => {
@@ -213,10 +228,7 @@ impl Session {
                     self.is_closed_by_peer = true;
                     return Ok(None);
                 }
-                Ok(other) => {
-                    let state = format!("{other:?}");
-                    return Err(Fault::new(TlsFault::Protocol, format!("unexpected {state}")));
-                }
+                Ok(other) => return Err(Fault::unexpected(&other)),
                 Err(error) => {
                     let heard = self.has_heard || self.is_established || used > 0;
                     let unheard = if heard { &[] } else { &bytes[used..] };
@@ -334,6 +346,20 @@ impl Session {
     pub fn alpn(&self) -> Option<&[u8]> {
         self.conn.as_ref()?.alpn_protocol()
     }
+}
+
+/// Whether a close_notify that nobody encrypted is among these records of a handshake.
+fn has_early_end(records: &[u8]) -> bool {
+    let mut rest = records;
+    while let Some((&[kind, 3, _, high, low], behind)) = rest.split_first_chunk::<HEADER_BYTES>() {
+        let content_bytes = usize::from(u16::from_be_bytes([high, low]));
+        let Some((content, behind)) = behind.split_at_checked(content_bytes) else { return false };
+        if kind == ALERT && matches!(content, [_, CLOSE_NOTIFY]) {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 /// Appends what `encode` writes, having asked it how much that is.

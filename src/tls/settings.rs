@@ -11,7 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
 use super::names::{Cipher, Group, Version};
-use super::trust::AnyCertificate;
+use super::trust::{AnyCertificate, Trusted};
 
 /// Sessions each worker remembers for resumption, at least.
 const SESSIONS_REMEMBERED: usize = 256;
@@ -23,7 +23,7 @@ const SESSIONS_PER_SERVER: usize = 8;
 pub enum Trust {
     /// Anybody who holds the key of the certificate shown, whatever that says.
     Anybody,
-    /// Whoever has a certificate for the name, issued by one of these (DER).
+    /// Whoever has a certificate for the name, issued by one of these, or one of these itself (DER).
     Roots(Vec<Vec<u8>>),
 }
 
@@ -190,21 +190,35 @@ fn configuration(
         Some(Version::Tls12) => &[&TLS12],
         Some(Version::Tls13) => &[&TLS13],
     };
-    // Ciphers may leave one of two versions without a suite, which is then not offered.
+    // Ciphers and groups may leave one of two versions without any, which is then not offered.
     let with = |versions: &[&'static SupportedProtocolVersion]| {
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)
     };
-    let fits = |wanted: &&'static SupportedProtocolVersion| {
+    let has_suite = |wanted: &&'static SupportedProtocolVersion| {
         provider.cipher_suites.iter().any(|suite| suite.version() == *wanted)
     };
-    let offered: Vec<_> = versions.iter().copied().filter(fits).collect();
+    let has_group = |wanted: &&'static SupportedProtocolVersion| {
+        provider.kx_groups.iter().any(|group| group.usable_for_version(wanted.version))
+    };
+    let offered: Vec<_> = versions.iter().copied().filter(has_suite).filter(has_group).collect();
+    if offered.is_empty() {
+        let lacking = if versions.iter().any(has_suite) { "group" } else { "cipher" };
+        let which = if versions.len() == 1 { "the version asked for" } else { "the other" };
+        let why = format!("there is no {lacking} among them for {which}");
+        return Err(SettingsError::NothingToOffer(why));
+    }
     let builder =
         with(&offered).map_err(|error| SettingsError::NothingToOffer(error.to_string()))?;
     let builder = match trust {
         Trust::Anybody => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate::new(&provider))),
-        Trust::Roots(roots) => builder.with_root_certificates(store(roots)?),
+        Trust::Roots(roots) => {
+            let roots: Vec<_> = roots.into_iter().map(CertificateDer::from).collect();
+            let trusted = Trusted::new(roots.clone(), store(roots)?, &provider)
+                .map_err(|error| SettingsError::Certificate(error.to_string()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(trusted))
+        }
     };
     let Some(Identity { chain, key }) = identity else {
         return Ok(builder.with_no_client_auth());
@@ -217,9 +231,9 @@ fn configuration(
 }
 
 /// Roots that cannot be used are left out, as long as one can: the system's have oddities.
-fn store(roots: Vec<Vec<u8>>) -> Result<RootCertStore, SettingsError> {
+fn store(roots: Vec<CertificateDer<'static>>) -> Result<RootCertStore, SettingsError> {
     let mut store = RootCertStore::empty();
-    let (usable, _) = store.add_parsable_certificates(roots.into_iter().map(CertificateDer::from));
+    let (usable, _) = store.add_parsable_certificates(roots);
     if usable == 0 {
         return Err(SettingsError::Certificate("none of them can be used as a root".to_owned()));
     }

@@ -6,7 +6,7 @@
 //! - G1 `what_is_wrong_with_a_certificate_is_said`; b `what_is_wrong_with_a_certificate_ends_the_run…`;
 //!   w `first_handshakes_that_all_fail_alike_end_the_opening`
 //! - G2 `an_end_at_any_byte_of_the_handshake…`; w `g02_…`
-//! - G3 `a_close_notify_ends_the_stream_and_during_the_handshake_loops_for_nobody`
+//! - G3 `a_close_notify_ends_the_stream_and_a_handshake_at_once`; w `g03_…`
 //! - G4 `offers_that_have_nothing_in_common_with_the_server…`, HelloRetryRequest among them
 //! - G5 the same for ALPN; w `a_protocol_that_is_not_spoken_fails_the_handshake`. A server that
 //!   answers what nobody offered is refused inside rustls.
@@ -339,6 +339,49 @@ fn what_is_wrong_with_a_certificate_is_said() {
     }
 }
 
+/// What becomes of a server that shows `shown` where the trusted file holds `file`.
+fn shown_to(file: &str, name: &str, shown: &Issued) -> Result<(), Fault> {
+    let trust = Trust::Roots(certificates_from_pem(file.as_bytes()).unwrap());
+    let root = Authority::root("Test Root");
+    let client = Settings::new(Options { trust, ..options(name, &root) }).unwrap().client();
+    let mut pair = Pair::new(&client, Server::new(&Like::default().config(shown)));
+    pair.settle()?;
+    assert!(pair.session.is_established());
+    Ok(())
+}
+
+#[test]
+fn a_server_s_own_certificate_is_trusted_where_the_file_names_it_and_no_further() {
+    let root = Authority::root("Test Root");
+    let leaf = root.issue(&["localhost"], Valid::Now);
+    for own in [
+        // As openssl req -x509 makes them, an issuer's; and one that is none.
+        Authority::self_issued(&["localhost"], Valid::Now),
+        Authority::nobody(&["localhost"]),
+        leaf.clone(),
+    ] {
+        shown_to(&own.chain, "localhost", &own).unwrap();
+        let both = format!("{}{}", root.pem(), own.chain);
+        shown_to(&both, "localhost", &own).unwrap();
+        let fault = shown_to(&own.chain, "example.com", &own).unwrap_err();
+        assert_eq!(fault.cause, TlsFault::WrongName, "{fault:?}");
+        assert!(fault.text.ends_with("is not for example.com: it is for localhost"), "{fault:?}");
+    }
+    for (valid, cause) in [(Valid::Past, TlsFault::Expired), (Valid::Future, TlsFault::NotYetValid)]
+    {
+        let own = Authority::self_issued(&["localhost"], valid);
+        let fault = shown_to(&own.chain, "localhost", &own).unwrap_err();
+        assert_eq!(fault.cause, cause, "{fault:?}");
+    }
+    // Another one by the same name is not that one.
+    let [own, other] = [(); 2].map(|()| Authority::self_issued(&["localhost"], Valid::Now));
+    let fault = shown_to(&own.chain, "localhost", &other).unwrap_err();
+    assert_eq!(fault.cause, TlsFault::UnknownIssuer, "{fault:?}");
+    assert!(fault.text.contains("shows an issuer's certificate"), "{fault:?}");
+    let fault = shown_to(&leaf.chain, "localhost", &root.issue(&["localhost"], Valid::Now));
+    assert_eq!(fault.unwrap_err().cause, TlsFault::UnknownIssuer);
+}
+
 #[test]
 fn a_long_chain_is_followed_to_a_root_that_is_trusted() {
     let root = Authority::root("Test Root");
@@ -474,7 +517,7 @@ fn a_record_longer_than_allowed_is_a_fault_before_it_is_held() {
 }
 
 #[test]
-fn a_close_notify_ends_the_stream_and_during_the_handshake_loops_for_nobody() {
+fn a_close_notify_ends_the_stream_and_a_handshake_at_once() {
     let mut pair = established(&Like::default());
     pair.server.write(b"last words");
     pair.server.conn.send_close_notify();
@@ -484,13 +527,25 @@ fn a_close_notify_ends_the_stream_and_during_the_handshake_loops_for_nobody() {
     // Bytes after it belong to nobody.
     pair.down(&[1; 500]).unwrap();
 
-    // Before there are keys anybody can write it, so it means nothing; many of them mean harm.
+    // Before there are keys anybody can write it, and nothing will follow all the same.
+    let (one, other) = ([21, 3, 3, 0, 2, 1, 0], [21, 3, 3, 0, 2, 1, 90]);
+    for (bytes, piece) in [
+        (one.to_vec(), usize::MAX),
+        (one.to_vec(), 1),
+        (one.repeat(3), usize::MAX),
+        ([other, one].concat(), usize::MAX),
+        ([other, one].concat(), 9),
+    ] {
+        let mut early = pair_in_handshake();
+        early.piece = piece;
+        let fault = early.down(&bytes).unwrap_err();
+        assert_eq!(fault.cause, TlsFault::Closed, "{bytes:?}: {fault:?}");
+        assert!(!early.session.is_established());
+    }
+    // Another warning ends nothing; many of them mean harm.
     let mut early = pair_in_handshake();
-    let one = [21, 3, 3, 0, 2, 1, 0];
-    early.down(&one).unwrap();
-    assert!(!early.session.is_closed_by_peer() && !early.session.is_established());
-    let fault = early.down(&one.repeat(20)).unwrap_err();
-    assert_eq!(fault.cause, TlsFault::Protocol, "{fault:?}");
+    early.down(&other).unwrap();
+    assert_eq!(early.down(&other.repeat(20)).unwrap_err().cause, TlsFault::Protocol);
 }
 
 fn pair_in_handshake() -> Pair {
@@ -504,7 +559,10 @@ fn an_alert_says_its_name() {
     let mut pair = pair_in_handshake();
     let fault = pair.down(&[21, 3, 3, 0, 2, 2, 40]).unwrap_err();
     assert_eq!(fault.cause, TlsFault::Alert);
-    assert!(fault.text.contains("HandshakeFailure"), "{fault:?}");
+    assert!(fault.text.contains("the alert 'handshake failure': it accepts none"), "{fault:?}");
+    let mut pair = pair_in_handshake();
+    let fault = pair.down(&[21, 3, 3, 0, 2, 2, 200]).unwrap_err();
+    assert!(fault.text.contains("the alert number 200"), "{fault:?}");
 }
 
 #[test]
@@ -544,6 +602,14 @@ fn settings_that_cannot_work_are_refused_with_the_reason() {
         refused(Options { ciphers: only_12, version: Some(Version::Tls13), ..asked() }),
         SettingsError::NothingToOffer(_)
     ));
+    let post_quantum = || vec![Group::parse("X25519MLKEM768").unwrap()];
+    let of_12 = Options { groups: post_quantum(), version: Some(Version::Tls12), ..asked() };
+    let error = refused(of_12).to_string();
+    assert!(error.ends_with("there is no group among them for the version asked for"), "{error}");
+    let suite = || vec![Cipher::parse("ECDHE-RSA-AES128-GCM-SHA256").unwrap()];
+    let crossed = Options { groups: post_quantum(), ciphers: suite(), ..asked() };
+    assert!(matches!(refused(crossed), SettingsError::NothingToOffer(_)));
+    Settings::new(Options { groups: post_quantum(), ..asked() }).unwrap();
     assert!(matches!(certificates_from_pem(b"nonsense"), Err(SettingsError::Certificate(_))));
     let no_key = identity_from_pem(issued.chain.as_bytes(), issued.chain.as_bytes());
     assert!(matches!(no_key, Err(SettingsError::Key(_))));

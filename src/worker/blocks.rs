@@ -4,7 +4,9 @@
 //! blocks nobody looks at the connections; what happened to them meanwhile is met at the beginning
 //! of the next block and counted there. Each block has a record of its own, made outside of it.
 
-use super::{Backend, BackendError, Completions, Control, Outcome, Pace, Phase, Recorder, Stop};
+use super::{
+    Backend, BackendError, Completions, Control, Outcome, Pace, Patience, Phase, Recorder, Stop,
+};
 use super::{Release, Status, Worker, limits};
 
 /// What a block asks of one worker; the rest of its task stays as it is.
@@ -16,6 +18,8 @@ pub struct Block {
     pub pace: Option<Pace>,
     /// Length of the window in nanoseconds; `None` is without bound.
     pub duration_ns: Option<u64>,
+    /// For how long a server that cannot be reached holds the window up; `None` is without bound.
+    pub patience: Option<Patience>,
     /// Warm-up before the window, in nanoseconds.
     pub warmup_ns: u64,
     /// Longest drain, in nanoseconds.
@@ -25,7 +29,7 @@ pub struct Block {
 impl<B: Backend> Worker<B> {
     /// Sets what the next block asks for. Not during one.
     pub fn prepare(&mut self, block: Block) {
-        let Block { requests, pace, duration_ns, warmup_ns, drain_ns } = block;
+        let Block { requests, pace, duration_ns, patience, warmup_ns, drain_ns } = block;
         self.requests_left = requests.unwrap_or(u64::MAX);
         self.release = pace.clone().map(|pace| {
             let lane = self.task.lane.as_ref();
@@ -39,6 +43,7 @@ impl<B: Backend> Worker<B> {
         self.task.requests = requests;
         self.task.pace = pace;
         self.task.duration_ns = duration_ns;
+        self.task.patience = patience;
         self.task.warmup_ns = warmup_ns;
         self.task.drain_ns = drain_ns;
     }
@@ -58,10 +63,14 @@ impl<B: Backend> Worker<B> {
         }
         let drain_ns = self.drained_ns();
         self.rest();
-        let mut next = next.over_addresses(self.task.addresses);
+        let servers = self.recorder.servers();
+        let mut next = next.over_addresses(self.task.addresses).over_servers(servers);
         next.advance(self.recorder.now_ns());
         next.carry_tls(&self.recorder);
         next.connections_mut().carried = u64::from(self.open);
+        for (server, &open) in (0..).zip(self.reach.open()) {
+            next.carried_to(server, open);
+        }
         let record = std::mem::replace(&mut self.recorder, next).finish();
         // The labels of known heads were those of the record that has ended.
         self.memo.forget();

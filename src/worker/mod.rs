@@ -19,6 +19,7 @@ mod mixed;
 mod opener;
 mod partings;
 mod places;
+mod reach;
 mod release;
 
 use std::cmp::Reverse;
@@ -36,11 +37,13 @@ pub use crate::conn::{Shape, TlsShape};
 pub use blocks::Block;
 pub use control::{Control, Stop};
 pub use opener::ConnectPace;
+pub use reach::Patience;
 pub use release::Pace;
 
 use mixed::Mixed;
 use opener::Opener;
 use partings::Partings;
+use reach::Reach;
 use release::Release;
 
 /// How often timers and the stop flag are looked at, in nanoseconds.
@@ -54,7 +57,7 @@ const STANDBY_NS: u64 = 1_000_000;
 /// backlogs, many less would make opening wait for the network.
 const CONNECTING_MIN: u32 = 128;
 
-/// After so many first TLS handshakes that all failed alike a run is given up.
+/// So many first TLS handshakes that all failed alike tell enough.
 const HOPELESS_HANDSHAKES: u32 = 8;
 
 /// What one worker is to do.
@@ -72,6 +75,8 @@ pub struct Task {
     pub pace: Option<Pace>,
     /// Length of the window in nanoseconds; `None` is without bound.
     pub duration_ns: Option<u64>,
+    /// For how long a server that cannot be reached holds the window up; `None` is without bound.
+    pub patience: Option<Patience>,
     /// Warm-up before the window, in nanoseconds.
     pub warmup_ns: u64,
     /// Longest drain, in nanoseconds.
@@ -98,6 +103,11 @@ impl Task {
         let addresses = self.addresses.max(1);
         let address = (self.connection_first + index) % addresses;
         Seat { origin: 0, address, address_first: 0, addresses }
+    }
+
+    /// Number of servers.
+    fn servers(&self) -> u32 {
+        self.lane.as_ref().map_or(1, |lane| lane.targets().origins().len() as u32)
     }
 }
 
@@ -135,6 +145,8 @@ pub struct Outcome {
     pub open_min: u32,
     /// See above.
     pub open_max: u32,
+    /// The server for which it was waited in vain, so that the window ended early.
+    pub given_up: Option<u32>,
     /// Why it ended, if the backend broke.
     pub broke: Option<BackendError>,
 }
@@ -161,6 +173,7 @@ pub struct Worker<B> {
     untried: u32,
     /// Attempts of each connection that ended, up to the number of addresses.
     tried: Vec<u32>,
+    reach: Reach,
     requests_left: u64,
     release: Option<Box<Release>>,
     mixed: Option<Box<Mixed>>,
@@ -193,6 +206,7 @@ struct Window {
     open_at_start: u32,
     open_min: u32,
     open_max: u32,
+    given_up: Option<u32>,
 }
 
 impl Window {
@@ -209,6 +223,7 @@ impl Window {
             open_at_start: self.open_at_start,
             open_min: self.open_min,
             open_max: self.open_max,
+            given_up: self.given_up,
             broke,
         }
     }
@@ -228,7 +243,7 @@ impl<B: Backend> Worker<B> {
         retries.extend((0..task.connections).map(|index| Reverse((0, index))));
         Self {
             backend,
-            recorder: recorder.over_addresses(task.addresses),
+            recorder: recorder.over_addresses(task.addresses).over_servers(task.servers()),
             memo: Memo::new(),
             rng: Rng::new(task.seed),
             conns,
@@ -241,6 +256,7 @@ impl<B: Backend> Worker<B> {
             open: 0,
             untried: task.connections,
             tried: vec![0; count],
+            reach: Reach::new(task.servers()),
             requests_left: task.requests.unwrap_or(u64::MAX),
             release: task
                 .pace
@@ -280,13 +296,12 @@ impl<B: Backend> Worker<B> {
         while self.untried > 0
             && self.recorder.now_ns() < opening_end_ns
             && control.stop() == Stop::No
+            && !self.is_hopeless()
         {
             self.turn(opening_end_ns, done)?;
-            if self.is_hopeless() {
-                control.request_stop(Stop::AtOnce);
-            }
         }
-        control.opened(self.open);
+        let mut open_told = self.open;
+        control.opened(open_told);
         // Ready connections wait idle until every worker is.
         let start_ns = loop {
             match control.start_ns() {
@@ -295,7 +310,12 @@ impl<B: Backend> Worker<B> {
                 None if control.stop() != Stop::No => return Ok(()),
                 None => self.turn(self.recorder.now_ns() + STANDBY_NS, done)?,
             }
+            if self.open > open_told {
+                control.opened_late(self.open - open_told);
+                open_told = self.open;
+            }
         };
+        self.reach.begin(self.task.patience, start_ns);
         self.window.start_ns = start_ns + self.task.warmup_ns;
         self.window.end_ns = self.window.start_ns;
         let duration_ns = self.task.duration_ns.unwrap_or(u64::MAX);
@@ -317,7 +337,7 @@ impl<B: Backend> Worker<B> {
             self.start_all();
         }
         while matches!(self.recorder.phase(), Phase::Warmup | Phase::Window) {
-            if control.stop() != Stop::No || self.has_finished() {
+            if control.stop() != Stop::No || self.has_finished() || self.gives_up(control) {
                 self.enter_drain(self.recorder.now_ns());
                 break;
             }
@@ -336,16 +356,20 @@ impl<B: Backend> Worker<B> {
         Ok(())
     }
 
-    /// As many TLS handshakes as are made at first have failed, all for the same reason: more of them
-    /// would tell nothing new.
+    /// First TLS handshakes enough have failed, all for the same reason, and no other connection's
+    /// first attempt is under way: more of them would tell nothing new. This worker's opening is then
+    /// over; whether the run is, is for those to say who see all workers.
     fn is_hopeless(&self) -> bool {
         let record = self.recorder.record();
         let Some(tls) = &record.tls else { return false };
-        let first = self.task.connections.min(HOPELESS_HANDSHAKES).max(self.task.addresses);
+        let enough = self.task.connections.min(HOPELESS_HANDSHAKES).max(self.task.addresses);
         let failed = tls.faults.total();
-        failed >= u64::from(first)
+        let is_first =
+            |(conn, tried): (&Conn, &u32)| *tried == 0 && conn.status() == Status::Connecting;
+        failed >= u64::from(enough)
             && record.connections.established + record.connections.carried == 0
             && tls.faults.iter().any(|(_, count)| count == failed)
+            && !self.conns.iter().zip(&self.tried).any(is_first)
     }
 
     /// The warm-up may be ended before its time.
@@ -428,6 +452,7 @@ impl<B: Backend> Worker<B> {
             (self.window.start_ns, self.window.end_ns) = (0, 0);
         }
         self.window.drain_start_ns = self.recorder.now_ns();
+        self.window.given_up = self.reach.given_up;
         self.recorder.enter(Phase::Drain);
     }
 
@@ -621,6 +646,12 @@ impl<B: Backend> Worker<B> {
             let tried = &mut self.tried[index as usize];
             *tried = if now == Status::Open { addresses } else { *tried + 1 };
             self.untried -= u32::from(*tried == addresses);
+        }
+        let origin = self.conns[index as usize].origin();
+        match (before, now) {
+            (_, Status::Open) => self.reach.opened(origin),
+            (Status::Open, _) => self.reach.ended(origin),
+            _ => {}
         }
         if now == Status::Parting {
             self.partings.add(self.recorder.now_ns() + PARTING_NS, index);

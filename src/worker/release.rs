@@ -152,6 +152,11 @@ impl Release {
         self.leaving.taken()
     }
 
+    /// The server of the next request to leave.
+    pub(super) fn next_origin(&self) -> u32 {
+        self.origin as u32
+    }
+
     /// Everything that was to leave has left or been given up.
     pub(super) fn is_exhausted(&self) -> bool {
         self.backlog == 0 && self.due.peek_ns().is_none()

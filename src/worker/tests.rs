@@ -8,6 +8,7 @@ mod churn;
 mod late;
 mod mixed;
 mod paced;
+mod reach;
 mod seeds;
 mod tls;
 
@@ -34,6 +35,7 @@ struct Run {
     requests: Option<u64>,
     pace: Option<Pace>,
     duration_ns: Option<u64>,
+    patience: Option<Patience>,
     warmup_ns: u64,
     timeout_ns: u64,
     method: &'static str,
@@ -58,6 +60,7 @@ impl Run {
             requests: Some(400),
             pace: None,
             duration_ns: Some(10 * SECOND),
+            patience: None,
             warmup_ns: 0,
             timeout_ns: 2 * SECOND,
             method: "GET",
@@ -119,6 +122,7 @@ impl Run {
             requests: self.requests,
             pace: self.pace.clone(),
             duration_ns: self.duration_ns,
+            patience: self.patience,
             warmup_ns: self.warmup_ns,
             drain_ns: SECOND,
             opening_ns: 2 * SECOND,
@@ -164,7 +168,7 @@ impl Run {
         &self,
         (worker, mut reader): (Worker<Sim>, crate::record::IntervalReader),
     ) -> (Outcome, Sim) {
-        let control = Control::default();
+        let control = Control::over(worker.task.servers());
         control.start_at(0);
         let (outcome, sim) = worker.run(&control);
         let mut seconds: Vec<Second> = Vec::new();

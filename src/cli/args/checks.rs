@@ -16,8 +16,8 @@ pub struct CheckArgs {
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     #[arg(allow_hyphen_values = true, help_heading = "Checks", hide_short_help = true)]
     pub expect_body_bytes: Option<u64>,
-    /// Every body is that of the first answer, or has this XXH3 hash (16 digits, as xxhsum -H3
-    /// prints it); another one fails the run
+    /// Every body is that of the first answer of its target, or has this XXH3 hash (16 digits, as
+    /// xxhsum -H3 prints it); another one fails the run
     #[arg(long, value_name = "HASH", value_parser = hash, num_args = 0..=1, require_equals = true)]
     #[arg(help_heading = "Checks", hide_short_help = true)]
     pub expect_body_hash: Option<Option<u64>>,

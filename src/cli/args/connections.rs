@@ -7,7 +7,8 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::{rate, within_u32};
 use crate::units::Rate;
 
-/// How connections are made, as typed.
+/// How connections are made, as typed. Of what may hold a secret all is kept, though the last one
+/// counts, so that none of it is shown.
 #[derive(Clone, Debug, Args)]
 pub struct ConnectionArgs {
     /// One request on each connection; says so to the server with 'Connection: close'
@@ -50,8 +51,12 @@ pub struct ConnectionArgs {
     #[arg(allow_hyphen_values = true)]
     pub source_ip: Option<String>,
     /// Send the requests through this proxy, `http://[user:password@]host:port`
+    ///
+    /// A plain '/', '?' or '#' in the user part is written %2F, %3F or %23. -H Proxy-Authorization is
+    /// for the proxy too: through a tunnel the target does not see it.
     #[arg(long, value_name = "URL", hide_short_help = true, help_heading = "Connections")]
-    pub proxy: Option<String>,
+    #[arg(action = ArgAction::Append)]
+    pub proxy: Vec<String>,
     /// Reach http targets through a tunnel of the proxy too (CONNECT), as https ones always are
     #[arg(long, hide_short_help = true, help_heading = "Connections")]
     pub proxy_tunnel: bool,
@@ -61,8 +66,8 @@ pub struct ConnectionArgs {
     pub proxy_protocol: Option<ProxyProtocolChoice>,
     /// Send 'Authorization: Basic' for this user, name:password; @FILE reads it from FILE
     #[arg(short, long, value_name = "USER", hide_short_help = true, help_heading = "Request")]
-    #[arg(allow_hyphen_values = true)]
-    pub user: Option<String>,
+    #[arg(allow_hyphen_values = true, action = ArgAction::Append)]
+    pub user: Vec<String>,
 }
 
 /// How wring closes a connection that has carried its requests.

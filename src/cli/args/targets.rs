@@ -13,9 +13,11 @@ pub struct TargetArgs {
     /// Empty lines and those that begin with # are skipped. A line may also be JSON:
     /// {"weight":3,"method":"POST","url":"http://…","headers":{"Name":"value"},"body":"…"}, with
     /// "body_file" instead of "body" for a file. -H adds a header to every request that does not
-    /// give it itself. Of any first n requests each has its share by weight, to within one.
+    /// give it itself. Of any first n requests each has its share by weight, to within one. Given
+    /// again, the lists follow one another.
     #[arg(long, value_name = "FILE", help_heading = "Targets", hide_short_help = true)]
-    pub urls: Option<String>,
+    #[arg(action = ArgAction::Append)]
+    pub urls: Vec<String>,
 
     /// Form field as body, urlencoded; may be repeated
     #[arg(long, value_name = "NAME=VALUE", action = ArgAction::Append, hide_short_help = true)]
@@ -31,7 +33,7 @@ pub struct TargetArgs {
     pub json_body: Option<String>,
     /// Each line of FILE as a body, in turn; FILE may be - for stdin
     ///
-    /// --form, --multipart and --json-body set the Content-Type, unless -H does. In a URL's path,
+    /// --form and --json-body set the Content-Type, unless -H does; --multipart always does. In a URL's path,
     /// in the values of headers and in bodies (but for the files of --multipart) wring fills in
     /// for each request: {{seq}} with its number over all threads, from 0, in 16 digits; {{rand}}
     /// with 16 random hexadecimal digits; {{uuid}} with a random UUID of 36 characters. --seed

@@ -10,7 +10,7 @@ pub struct TlsArgs {
     /// Accept any certificate; without it, who answers is verified
     #[arg(short = 'k', long, help_heading = "TLS", hide_short_help = true)]
     pub insecure: bool,
-    /// Trust the certificates in FILE (PEM) instead of the system's
+    /// Trust the certificates in FILE (PEM) instead of the system's: issuers', or servers' own
     #[arg(long, value_name = "FILE", help_heading = "TLS", hide_short_help = true)]
     pub cacert: Option<PathBuf>,
     /// Client certificate with its chain (PEM); its key may be in the same file

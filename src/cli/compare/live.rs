@@ -53,7 +53,7 @@ pub(super) fn compare_urls(
     contest.warm_up(&mut sessions, &plans, budget_ns)?;
     contest.race(&mut sessions, &plans)?;
     drop(sessions);
-    contest.finish(urls.map(|url| redact::text(&url)), Vec::new())
+    contest.finish(urls.map(|url| redact::url(&url)), Vec::new())
 }
 
 /// What became of a pair of blocks.

@@ -143,6 +143,7 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
     let (_folder_10, word) = list("GET http://127.0.0.1:9/\nGET nothing");
     let (folder_11, bytes) = list("");
     std::fs::write(folder_11.path().join("urls"), b"GET http://h/\nGET \xff").unwrap();
+    let (_folder_12, proxied) = list("GET http://127.0.0.1:9/ proxy-authorization:x");
     let (_folder_9, good) = list("http://127.0.0.1:9/");
     for (line, words) in [
         (&["--urls", &empty][..], &["lists no request"][..]),
@@ -161,6 +162,16 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         (&["--urls", &good, "-X", "PUT"], &["--urls", "-X", "contradict"]),
         (&["--urls", &good, "-b", "x"], &["--urls", "body", "contradict"]),
         (&["--urls", "/no/such/list"], &["--urls", "/no/such/list"]),
+        (&["--urls", &good, "--urls", &zero], &["urls:2:1: ", "weight of 0"]),
+        (&["--urls", &zero, "--urls", &good], &["urls:2:1: ", "weight of 0"]),
+        (
+            &["--urls", &proxied, "--proxy", "http://127.0.0.1:1"],
+            &["urls:1:5: ", "for the proxy, not for one target", "-H"],
+        ),
+        (
+            &["--multipart", "a=b", "-H", "content-type: text/plain", URL],
+            &["--multipart and -H Content-Type contradict", "-b @FILE"],
+        ),
         (&["selftest", "--urls", &good], &["--urls", "self test"]),
         (&["-b", "x", "--form", "a=b", URL], &["-b and --form contradict"]),
         (&["--json-body", "{", URL], &["--json-body", "not JSON"]),
@@ -178,5 +189,58 @@ fn what_cannot_be_sent_is_refused_with_its_place() {
         for word in words {
             assert!(refused.stderr.contains(word), "{line:?} lacks {word}: {}", refused.stderr);
         }
+    }
+}
+
+#[test]
+fn lists_follow_one_another_and_a_byte_order_mark_is_no_part_of_one() {
+    let (_folder, first) = list("\u{feff}2 GET http://127.0.0.1:9/a\r\n");
+    let (_folder_2, second) = list("\u{feff}{\"url\":\"http://127.0.0.1:8/b\"}\n# end\n");
+    let line = ["--urls", &first, "--urls", &second];
+    let targets = targets(&line);
+    let names: Vec<_> =
+        targets.list().iter().map(|t| (t.name.as_str(), t.weight, t.origin)).collect();
+    let expected = [("GET http://127.0.0.1:9/a", 2, 0), ("GET http://127.0.0.1:8/b", 1, 1)];
+    assert_eq!(names, expected);
+    let shown = job(&line).plan.provenance.url;
+    assert_eq!(shown, format!("2 requests of {first} and {second}"));
+}
+
+#[test]
+fn what_a_proxy_is_told_of_the_user_goes_to_the_proxy_alone() {
+    let through = "http://127.0.0.1:1";
+    let header = ["-H", "proxy-authorization:  Basic x ", "-H", "A: b"];
+    let with = |more: &[&str]| job(&[&header[..], &["--proxy", through], more].concat()).plan;
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    // Passed on by the proxy, which takes it out.
+    let plan = with(&[URL]);
+    let expected = "GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\n\
+                    Proxy-Authorization: Basic x\r\n\r\n";
+    assert_eq!(text(plan.request.bytes()), expected);
+    // Through a tunnel.
+    for more in [&["--proxy-tunnel", URL][..], &["-k", "https://127.0.0.1:9/"]] {
+        let plan = with(more);
+        let expected = "GET / HTTP/1.1\r\nHost: 127.0.0.1:9\r\nA: b\r\n\r\n";
+        assert_eq!(text(plan.request.bytes()), expected, "{more:?}");
+        let prelude = plan.network.prelude.unwrap();
+        let mut out = vec![0; prelude.bytes_max()];
+        let bytes = prelude.write(0, None, &mut out).unwrap();
+        let expected = "CONNECT 127.0.0.1:9 HTTP/1.1\r\nHost: 127.0.0.1:9\r\n\
+                        Proxy-Authorization: Basic x\r\n\r\n";
+        assert_eq!(text(&out[..bytes]), expected, "{more:?}");
+        assert!(prelude.has_credentials());
+    }
+    // Without a proxy it is a header like any other.
+    let plan = job(&["-H", "Proxy-Authorization: x", URL]).plan;
+    assert!(text(plan.request.bytes()).contains("\r\nProxy-Authorization: x\r\n"));
+    for line in [
+        &["--proxy", "http://a:SEKRET@127.0.0.1:1", "-H", "Proxy-Authorization: SEKRET", URL][..],
+        &["--proxy", through, "-H", "Proxy-Authorization: SEKRET", "-HPROXY-AUTHORIZATION:b", URL],
+        &["--proxy", through, "-H", "Proxy-Authorization: a\nSEKRET", URL],
+    ] {
+        let refused = refusal(line);
+        assert_eq!(refused.code, 2, "{line:?}: {}", refused.stderr);
+        let stderr = &refused.stderr;
+        assert!(stderr.contains("Proxy-Authorization") && !stderr.contains("SEKRET"), "{stderr}");
     }
 }

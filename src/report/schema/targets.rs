@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Histogram, Latency};
+use super::{Agreed, Histogram, Latency};
 
 /// One of a run's targets, in the order they were given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,4 +56,40 @@ pub struct Server {
     pub connections: u32,
     /// Its addresses.
     pub addresses: Vec<String>,
+    /// Attempts that became connections.
+    #[serde(default)]
+    pub established: u64,
+    /// Left open by the block before, where runs are blocks of one session.
+    #[serde(default, skip_serializing_if = "super::is_zero")]
+    pub carried: u64,
+    /// Attempts that failed, by cause, zeros left out.
+    #[serde(default)]
+    pub failures: BTreeMap<String, u64>,
+    /// TLS with this server; null without it.
+    #[serde(default)]
+    pub tls: Option<ServerTls>,
+}
+
+/// TLS with one of several servers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerTls {
+    /// What was agreed on; null when no handshake succeeded.
+    pub agreed: Option<Agreed>,
+    /// Handshakes with an exchange of certificates.
+    pub handshakes_full: u64,
+    /// Handshakes shortened by a session known from before.
+    pub handshakes_resumed: u64,
+    /// Handshakes that failed and connections that ended by a fault of TLS, by cause, zeros left out.
+    pub faults: BTreeMap<String, u64>,
+    /// The first of each cause in words.
+    pub first_faults: Vec<ServerFault>,
+}
+
+/// A fault of TLS.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerFault {
+    /// The cause.
+    pub cause: String,
+    /// What was seen.
+    pub text: String,
 }

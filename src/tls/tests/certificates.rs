@@ -59,16 +59,22 @@ impl Authority {
 
     /// A certificate for these names and addresses.
     pub(crate) fn issue(&self, names: &[&str], valid: Valid) -> Issued {
-        Self::signed(names, valid, Some(self))
+        Self::signed(names, valid, Some(self), IsCa::NoCa)
     }
 
     /// One that nobody but its own key has signed.
     #[allow(dead_code, clippy::allow_attributes, reason = "not every test binary needs it")]
     pub(crate) fn nobody(names: &[&str]) -> Issued {
-        Self::signed(names, Valid::Now, None)
+        Self::signed(names, Valid::Now, None, IsCa::NoCa)
     }
 
-    fn signed(names: &[&str], valid: Valid, by: Option<&Self>) -> Issued {
+    /// The same that may issue others, as `openssl req -x509` makes it.
+    #[allow(dead_code, clippy::allow_attributes, reason = "not every test binary needs it")]
+    pub(crate) fn self_issued(names: &[&str], valid: Valid) -> Issued {
+        Self::signed(names, valid, None, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn signed(names: &[&str], valid: Valid, by: Option<&Self>, is_ca: IsCa) -> Issued {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -79,6 +85,7 @@ impl Authority {
             Valid::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 2, 3)),
             Valid::Future => (date_time_ymd(2098, 4, 5), date_time_ymd(2099, 1, 1)),
         };
+        params.is_ca = is_ca;
         let key = KeyPair::generate().unwrap();
         let certificate = match by {
             Some(authority) => params.signed_by(&key, &authority.issuer).unwrap(),

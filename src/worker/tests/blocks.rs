@@ -22,6 +22,7 @@ fn blocks(run: &Run, count: usize) -> (Vec<WorkerRecord>, Sim) {
             requests: run.requests,
             pace: run.pace.clone(),
             duration_ns: run.duration_ns,
+            patience: None,
             warmup_ns: run.warmup_ns,
             drain_ns: SECOND,
         });

@@ -83,6 +83,7 @@ impl Drawn {
             requests: share.requests,
             pace,
             duration_ns: self.duration_ns,
+            patience: None,
             warmup_ns: self.warmup_ns,
             drain_ns: self.drain_ns,
             opening_ns: self.opening_ns,

@@ -358,13 +358,51 @@ fn first_handshakes_that_all_fail_alike_end_the_opening() {
     let settings = Settings::new(options("localhost", &root)).unwrap();
     let mut it = Encrypted::with(settings, &Like::default(), &issued, Behaviour::answering(OK));
     it.run.connections = 100;
-    let (outcome, _) = it.run();
+    // Ten a second would take ten seconds, of which two are allowed.
+    it.run.connect_pace = Some(ConnectPace { interval_ns: 100 * MS, first_ns: 0 });
+    it.run.duration_ns = Some(1);
+    let control = Control::default();
+    control.start_at(0);
+    let (outcome, _) = it.run.worker().0.run(&control);
     let tls = outcome.record.tls.unwrap();
     assert_eq!(outcome.record.connections.established, 0);
-    // Those that were under way at that moment are the last.
-    assert!((8..=200).contains(&tls.faults.total()), "{:?}", tls.faults);
-    assert_eq!(tls.faults.count(TlsFault::UnknownIssuer), tls.faults.total());
+    assert_eq!(tls.faults.total(), 8, "{:?}", tls.faults);
+    assert_eq!(tls.faults.count(TlsFault::UnknownIssuer), 8);
     assert!(tls.first_fault.unwrap().contains("unknown issuer"));
+    let server = &outcome.record.servers[0];
+    assert_eq!((server.failed.count(ConnectFailure::Tls), server.faults.total()), (8, 8));
+    let (cause, text) = server.worst_fault().unwrap();
+    assert!(cause == TlsFault::UnknownIssuer && text.contains("unknown issuer"), "{text}");
+    // Others may have a server that answers them.
+    assert_eq!(control.stop(), Stop::No);
+}
+
+#[test]
+fn an_attempt_under_way_may_still_succeed_where_many_have_failed() {
+    let (root, other) = (Authority::root("Test Root"), Authority::root("Another Root"));
+    let like = Like::default();
+    let configs = [&other, &root].map(|a| like.config(&a.issue(&["localhost"], Valid::Now)));
+    let (made, requests) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let maker = LiveMaker::new(move || {
+        // The first nineteen are shown to nobody's liking.
+        let config = &configs[usize::from(made.fetch_add(1, Ordering::Relaxed) >= 19)];
+        Box::new(Peer {
+            server: Server::new(config),
+            behaviour: Behaviour::answering(OK),
+            answered: 0,
+            sent: 0,
+            requests: Arc::clone(&requests),
+        })
+    });
+    let mut run = Run::against(Model::scripted(vec![Listener::Live(maker)]));
+    run.tls = Some(Settings::new(options("localhost", &root)).unwrap());
+    // One after the other, so that the first fail while others are under way.
+    run.connect_pace = Some(ConnectPace { interval_ns: MS / 100, first_ns: 0 });
+    run.connections = 20;
+    let (outcome, _) = run.run();
+    let record = &outcome.record;
+    assert!(outcome.open_at_start > 0, "the last one was waited for");
+    assert_eq!((record.whole().completed, record.servers[0].faults.total()), (400, 19));
 }
 
 #[test]
@@ -402,6 +440,31 @@ fn a_server_that_stops_talking_in_the_handshake_times_out_as_an_attempt() {
     assert!(timeouts > 0, "{connections:?}");
     assert_eq!(connections.established, 0);
     assert_eq!(outcome.record.tls.unwrap().faults.count(TlsFault::Silent), timeouts);
+}
+
+/// Ends the handshake in order, and nothing else.
+#[derive(Debug)]
+struct Notifying;
+
+impl LivePeer for Notifying {
+    fn receive(&mut self, _bytes: &[u8], out: &mut Vec<u8>) -> LiveEnd {
+        out.extend([21, 3, 3, 0, 2, 1, 0]);
+        LiveEnd::Stays
+    }
+}
+
+#[test]
+fn g03_a_close_notify_in_the_handshake_fails_the_attempt_before_its_time_is_over() {
+    let maker = LiveMaker::new(|| Box::new(Notifying));
+    let root = Authority::root("Test Root");
+    let mut run = Run::against(Model::scripted(vec![Listener::Live(maker)]));
+    run.tls = Some(Settings::new(options("localhost", &root)).unwrap());
+    run.duration_ns = Some(MS);
+    let (outcome, _) = run.run();
+    assert!(outcome.window_end_ns < 100 * MS, "{}", outcome.window_end_ns);
+    let (connections, tls) = (outcome.record.connections, outcome.record.tls.unwrap());
+    assert!(connections.failed.count(ConnectFailure::Tls) >= 4, "{connections:?}");
+    assert_eq!(connections.failed.total(), tls.faults.count(TlsFault::Closed), "{connections:?}");
 }
 
 #[derive(Debug)]
