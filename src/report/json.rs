@@ -8,7 +8,7 @@ use serde_json::ser::Formatter;
 
 use crate::hist::Hist;
 use crate::outcome::{Cause, CauseCounts};
-use crate::record::{Phase, PhaseCounts, WorkerRecord};
+use crate::record::{Phase, PhaseCounts, Shed, WorkerRecord};
 use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 
 use super::escape::is_unsafe;
@@ -195,6 +195,7 @@ fn schedule(result: &RunResult) -> Option<schema::ScheduleKept> {
         shed: window.shed,
         unsent_end: window.unsent,
         sent_share: result.sent_share(),
+        answered_share: result.answered_share(),
         achieved_share: result.achieved_share(),
         arrivals_distance: distance_from_asked(result),
     })
@@ -205,7 +206,18 @@ fn send_lag(total: &WorkerRecord) -> schema::SendLag {
         total: latency(&total.sending.lag),
         late: latency(&total.sending.late),
         no_connection: latency(&total.sending.waited),
+        shed: shed(&total.sending.shed),
     }
+}
+
+fn shed(shed: &Shed) -> Option<schema::Shed> {
+    (shed.count > 0).then(|| schema::Shed {
+        count: shed.count,
+        late: shed.late,
+        mean_ns: shed.mean_ns(),
+        late_mean_ns: shed.late_mean_ns(),
+        max_ns: shed.ns_max,
+    })
 }
 
 fn verdict(result: &RunResult) -> schema::Verdict {
@@ -222,6 +234,7 @@ fn verdict(result: &RunResult) -> schema::Verdict {
         suspended_ns: None,
         own_lag_p99_ns: None,
         own_lag_limit_ns: None,
+        own_shed: None,
         sent_share: None,
         achieved_share: None,
     };
@@ -249,6 +262,7 @@ fn verdict(result: &RunResult) -> schema::Verdict {
                         verdict.own_lag_p99_ns = Some(*p99_ns);
                         verdict.own_lag_limit_ns = Some(*limit_ns);
                     }
+                    Invalid::OwnShed { count } => verdict.own_shed = Some(*count),
                 }
             }
         }
@@ -392,6 +406,7 @@ fn seconds(result: &RunResult) -> Vec<schema::Second> {
         shed: second.flow.shed,
         unsent: second.flow.unsent,
         lag_max_ns: second.lag_ns_max,
+        turn_gap_max_ns: second.turn_gap_ns_max,
         bytes_in: second.flow.bytes_in,
         p50_ns: second.p50_ns,
         p99_ns: second.p99_ns,

@@ -10,6 +10,7 @@ mod mixed;
 mod paced;
 mod seeds;
 mod tls;
+mod verdicts;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ struct Run {
     scratch_max: Option<u16>,
     tls: Option<crate::tls::Settings>,
     checks: Checks,
+    interval_ns: u64,
 }
 
 impl Run {
@@ -70,6 +72,7 @@ impl Run {
             scratch_max: None,
             tls: None,
             checks: Checks::default(),
+            interval_ns: 3600 * SECOND,
         }
     }
 
@@ -135,7 +138,7 @@ impl Run {
             lane: lane.clone(),
             seed: self.model.seed,
         };
-        let (writer, reader) = interval_queue(3600 * SECOND);
+        let (writer, reader) = interval_queue(self.interval_ns);
         let sim = Sim::new(setup, self.model.clone());
         let recorder = match &self.pace {
             Some(_) => Recorder::paced(writer),
