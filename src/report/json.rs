@@ -193,6 +193,7 @@ fn schedule(result: &RunResult) -> Option<schema::ScheduleKept> {
         due: window.due,
         started: window.started,
         shed: window.shed,
+        shed_lag: shed_lag(&result.total.sending.shed),
         unsent_end: window.unsent,
         sent_share: result.sent_share(),
         answered_share: result.answered_share(),
@@ -206,12 +207,11 @@ fn send_lag(total: &WorkerRecord) -> schema::SendLag {
         total: latency(&total.sending.lag),
         late: latency(&total.sending.late),
         no_connection: latency(&total.sending.waited),
-        shed: shed(&total.sending.shed),
     }
 }
 
-fn shed(shed: &Shed) -> Option<schema::Shed> {
-    (shed.count > 0).then(|| schema::Shed {
+fn shed_lag(shed: &Shed) -> Option<schema::ShedLag> {
+    (shed.count > 0).then(|| schema::ShedLag {
         count: shed.count,
         late: shed.late,
         mean_ns: shed.mean_ns(),

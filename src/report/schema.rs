@@ -257,6 +257,9 @@ pub struct ScheduleKept {
     pub started: u64,
     /// Requests given up because their deadline passed.
     pub shed: u64,
+    /// How long these had waited, and whose doing that was; null without any. Not derived.
+    #[serde(default)]
+    pub shed_lag: Option<ShedLag>,
     /// Requests due and not sent when the window closed.
     pub unsent_end: u64,
     /// `started` over `due`.
@@ -280,14 +283,11 @@ pub struct SendLag {
     pub late: Latency,
     /// While no connection had room: the target, or too few connections.
     pub no_connection: Latency,
-    /// Of those whose deadline passed before; null without any.
-    #[serde(default)]
-    pub shed: Option<Shed>,
 }
 
 /// Requests of the window that were given up because their deadline had passed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shed {
+pub struct ShedLag {
     /// How many.
     pub count: u64,
     /// Of these, those whose wait was wring's own for the larger part.

@@ -200,7 +200,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
     let fresh = WorkerRecord::default();
     let (service, sending) = match &histograms.scheduled {
         Some(stored) => {
-            let shed = report.send_lag.as_ref().and_then(|send_lag| send_lag.shed.as_ref());
+            let shed = report.schedule.as_ref().and_then(|schedule| schedule.shed_lag.as_ref());
             (hist("service", &stored.service, &fresh.service)?, sending(stored, shed)?)
         }
         None => (fresh.service.clone(), Sending::default()),
@@ -303,7 +303,7 @@ fn phase(phase: &schema::Phase) -> Result<PhaseCounts, ReadError> {
 
 fn sending(
     stored: &schema::ScheduledHistograms,
-    shed: Option<&schema::Shed>,
+    shed: Option<&schema::ShedLag>,
 ) -> Result<Sending, ReadError> {
     let fresh = Sending::default();
     if stored.gap_tenths.len() != GAP_TENTHS {
