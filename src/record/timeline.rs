@@ -182,9 +182,12 @@ impl IntervalWriter {
         }
     }
 
-    /// Hands the last interval over, whole or not.
+    /// Hands the last interval over, whole or not; a thousandth of one in which nothing was is none.
     pub(super) fn finish(&mut self, now_ns: u64, inflight: u64, backlog: u64) {
-        if self.started() && (now_ns > self.start_ns || self.flow != Flow::default()) {
+        let is_empty =
+            self.flow == Flow::default() && self.inflight_start + self.backlog_start == 0;
+        let least_ns = if is_empty { self.interval_ns / 1000 } else { 0 };
+        if self.started() && (now_ns > self.start_ns + least_ns || self.flow != Flow::default()) {
             self.hand_over(now_ns, inflight, backlog, 0);
         }
     }

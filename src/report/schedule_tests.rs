@@ -312,6 +312,9 @@ fn sheds_that_wring_was_late_for_are_not_put_on_the_target() {
     let part = "wring itself was late for the deadline of 50 requests, 2.5 % of what was due; likely \
                 cause: a worker's loop stood still for up to 3.00 ms: its CPU was taken away; do not";
     assert!(line.contains(part), "{line}");
+    let late = Invalid::OwnLag { p99_ns: 2_310_000, limit_ns: 1_000_000 };
+    result.verdict = Verdict::Invalid(vec![late, Invalid::OwnShed { count: 50 }]);
+    assert_eq!(verdict_line(&result).matches("likely cause").count(), 1);
 }
 
 /// Of 2,000 requests so many failed for each cause in the window, and so many were unresolved.

@@ -470,13 +470,21 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
             "the machine was suspended for {} during the run",
             format_duration_ns(*suspended_ns)
         ),
-        Invalid::OwnShed { count } => format!(
-            "wring itself was late for the deadline of {} requests, {} of what was due; likely \
-             cause: {}",
-            format_grouped(*count),
-            share(*count, result.total.phase(Phase::Window).due),
-            own_lag_cause(result, result.total.sending.shed.mean_ns())
-        ),
+        Invalid::OwnShed { count } => {
+            let late = format!(
+                "wring itself was late for the deadline of {} requests, {} of what was due",
+                format_grouped(*count),
+                share(*count, result.total.phase(Phase::Window).due)
+            );
+            // Sending late has the same cause, and named it.
+            let is_named = matches!(&result.verdict, Verdict::Invalid(reasons)
+                if reasons.iter().any(|reason| matches!(reason, Invalid::OwnLag { .. })));
+            if is_named {
+                return late;
+            }
+            let late_ns = result.total.sending.shed.mean_ns();
+            format!("{late}; likely cause: {}", own_lag_cause(result, late_ns))
+        }
         Invalid::OwnLag { p99_ns, limit_ns } => format!(
             "wring itself sent late, by {} at {}, where {} are accepted; likely cause: {}",
             format_duration_ns(*p99_ns),
