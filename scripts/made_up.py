@@ -138,8 +138,8 @@ def made_up_runs():
     yield made_up_queue("M/D/1", "M/M/1")
     yield made_up_overload()
     yield made_up_cpu()
-    small, large = (Run({}, 0, 0, bytes_) for bytes_ in (20 * MIB, 23 * MIB))
-    broken = [("peaks apart by", judge_memory(small, large))]
+    small, large = (Run({}, 0, 0, 20 * MIB, loaded * MIB) for loaded in (17, 18.1))
+    broken = [("peaks under load apart by", judge_memory(small, large))]
     broken += [("peak resident", judge_memory(Run({}, 0, 0, 0), Run({}, 0, 0, 0)))]
     yield "memory", list(judge_memory(small, small)), broken
 
