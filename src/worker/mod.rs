@@ -487,7 +487,7 @@ impl<B: Backend> Worker<B> {
         }
         if self.release.is_some() && self.is_loaded() {
             if is_stale {
-                self.look_again();
+                self.look_again(had_room);
             }
             self.release_due();
         }
@@ -529,7 +529,8 @@ impl<B: Backend> Worker<B> {
         if now_ns - last_ns < AT_ONCE_NS {
             delay_ns = delay_ns.max(now_ns.saturating_sub(self.unseen_since_ns));
         }
-        self.unseen_since_ns = if is_empty { now_ns - delay_ns } else { u64::MAX };
+        let was_away = delay_ns >= AT_ONCE_NS;
+        self.unseen_since_ns = if is_empty && was_away { now_ns - delay_ns } else { u64::MAX };
         let had_room = release.has_room();
         if !had_room {
             delay_ns -= delay_ns.min(self.recorder.service_least_ns()) / 2;
@@ -539,13 +540,13 @@ impl<B: Backend> Worker<B> {
     }
 
     /// On a schedule: reads the clock once more, as what is sent now leaves after all that was handled.
-    fn look_again(&mut self) {
+    fn look_again(&mut self, had_room: bool) {
         let now_ns = self.backend.now_ns();
         if let Some(release) = &mut self.release
             && now_ns.saturating_sub(self.stamp_ns) >= HANDLING_NS_MAX
             && release.has_room()
         {
-            release.note_delay(self.stamp_ns, now_ns, true, self.open);
+            release.note_delay(self.stamp_ns, now_ns, had_room, self.open);
         }
         self.end_intervals(now_ns, now_ns.saturating_sub(self.stamp_ns));
         self.recorder.advance(now_ns);
