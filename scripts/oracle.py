@@ -111,6 +111,22 @@ def md1_waits_at_most(load, shares, wait):
     return total
 
 
+def takes_at_most(model, load, time):
+    """The share of all requests whose time in the system is not above `time`."""
+    if model == "M/M/1":
+        return -math.expm1(-time * (1 - load))
+    if model == "D/M/1":
+        return -math.expm1(-time * (1 - decay(load)))
+    return md1_waits_at_most(load, md1_shares(load), time - 1) if time >= 1 else 0.0
+
+
+def jump(model, load):
+    """The share of all requests that take exactly the shortest time: they found a server idle that
+    takes the same time for each. Quantiles up to this share are that one time, and the share above
+    it is decided by whatever is lost or added on the way."""
+    return 1 - load if model == "M/D/1" else 0.0
+
+
 def freeze_quantile(p, stopped, length, load=0.0):
     """Latency when answers are held back for `stopped` of `length`, at a constant rate that is a
     share `load` of what the target can do. With an endlessly fast one, a share stopped/length is
@@ -254,6 +270,11 @@ def self_check():
         expect(f"{model} at {load}, mean", sojourn_mean(model, load), mean, 0.00051)
         for p, wanted in zip(TABLE_QUANTILES, quantiles):
             expect(f"{model} at {load}, {p}", sojourn_quantile(model, load, p), wanted, 0.00051)
+            time = sojourn_quantile(model, load, p)
+            found = takes_at_most(model, load, time + 1e-9)
+            expect(f"{model} at {load}, share up to {p}", found, p, 1e-6)
+    expect("no sooner than served", takes_at_most("M/D/1", 0.5, 0.999), 0)
+    expect("who does not wait", takes_at_most("M/D/1", 0.8, 1.0), jump("M/D/1", 0.8), 1e-9)
     for load, root in ((0.5, 0.2032), (0.8, 0.6286), (0.9, 0.8069)):
         expect(f"decay at {load}", decay(load), root, 0.00005)
     for p, wanted in ((0.5, 0), (0.75, 2.5), (0.9, 4.0), (0.99, 4.9), (1.0, 5.0)):

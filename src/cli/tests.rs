@@ -218,6 +218,8 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["-R", "0"], &["--rate", "'0'", "10k/s"]),
         (&["-R", "0/m"], &["'0/m'"]),
         (&["-R", "-1"], &["--rate", "'-1'", "negative"]),
+        (&["-R", "-t1"], &["--rate", "'-t1' is an option, so the value is missing"]),
+        (&["-R", "1857.043252313/m"], &["--rate", "9 decimals, 8 per minute, 6 per hour"]),
         (&["-R", "NaN"], &["'NaN'"]),
         (&["-R", "1e30"], &["'1e30'", "1G/s"]),
         (&["-R", "2G"], &["'2G'", "1G/s"]),

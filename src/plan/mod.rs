@@ -60,8 +60,9 @@ pub struct Share {
     pub connections: u32,
     /// Index of its first connection among all; connection `i` goes to address `i mod addresses`.
     pub connection_first: u32,
-    /// Its part of `StopAfter::requests`: worker `w` of `W` takes the indexes `k` with
-    /// `k mod W = w`, so this is how many of those are below the total.
+    /// Its part of `StopAfter::requests` as far as that is dealt in turn: worker `w` of `W` takes the
+    /// indexes `k` with `k mod W = w`, so this is how many of those are below the total. On a schedule
+    /// `Plan::parts` says which it is.
     pub requests: Option<u64>,
     /// Seed of its private random stream.
     pub seed: u64,
@@ -138,6 +139,17 @@ impl Plan {
     /// How many servers they are for.
     pub fn server_count(&self) -> u32 {
         self.targets.as_ref().map_or(1, |targets| targets.origins().len() as u32)
+    }
+
+    /// Each worker's part of the requests that the window may start; `None` without a bound.
+    pub fn parts(&self) -> Vec<Option<u64>> {
+        match (&self.pacing, self.stop.requests) {
+            (Some(pacing), Some(requests)) => {
+                let parts = pacing.parts(self.shares.len() as u32, self.seed, requests);
+                parts.into_iter().map(Some).collect()
+            }
+            _ => self.shares.iter().map(|share| share.requests).collect(),
+        }
     }
 
     /// The way of each worker through the targets; `None` where there is nothing but one request.

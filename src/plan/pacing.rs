@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::schedule::{Arrivals, Cursor, Profile};
+use crate::schedule::{Arrivals, Cursor, Profile, deal};
 
 /// At which rate requests become due, and what happens when they cannot be sent then.
 #[derive(Clone, Debug)]
@@ -26,6 +26,11 @@ pub struct Pacing {
 }
 
 impl Pacing {
+    /// How many of the window's first `requests` are each worker's.
+    pub fn parts(&self, workers: u32, seed: u64, requests: u64) -> Vec<u64> {
+        deal(&self.profile, self.arrivals, workers, seed, requests)
+    }
+
     /// The window's requests of worker `worker` of `workers`, at most `requests` of them.
     pub fn window_share(
         &self,

@@ -247,17 +247,61 @@ impl NoticeCounts {
 /// Gaps between requests are counted in tenths of the asked gap up to this many.
 pub const GAP_TENTHS: usize = 128;
 
+/// Requests of the window that were given up because their deadline had passed.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Shed {
+    /// How many.
+    pub count: u64,
+    /// Of these, those whose wait was wring's own for the larger part.
+    pub late: u64,
+    /// From the intended time until they were given up, in nanoseconds: the sum.
+    pub sum_ns: u128,
+    /// The part of that sum that was wring's own.
+    pub late_sum_ns: u128,
+    /// The longest.
+    pub ns_max: u64,
+}
+
+impl Shed {
+    fn add(&mut self, lag: Lag) {
+        self.count += 1;
+        self.late += u64::from(lag.late_ns > lag.total_ns / 2);
+        self.sum_ns += u128::from(lag.total_ns);
+        self.late_sum_ns += u128::from(lag.late_ns);
+        self.ns_max = self.ns_max.max(lag.total_ns);
+    }
+
+    /// Adds another worker's.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.late += other.late;
+        self.sum_ns += other.sum_ns;
+        self.late_sum_ns += other.late_sum_ns;
+        self.ns_max = self.ns_max.max(other.ns_max);
+    }
+
+    /// From the intended time until they were given up, on average; 0 of none.
+    pub fn mean_ns(&self) -> u64 {
+        (self.sum_ns / u128::from(self.count.max(1))) as u64
+    }
+
+    /// The part of it that was wring's own, on average.
+    pub fn late_mean_ns(&self) -> u64 {
+        (self.late_sum_ns / u128::from(self.count.max(1))) as u64
+    }
+}
+
 /// How the requests that became due in the window left. All times in nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sending {
     /// From the intended time to the send, of every request that started.
     pub lag: Hist,
-    /// The part of it during which a connection had room: wring was late. Also of those whose
-    /// deadline passed.
+    /// The part of it during which a connection had room: wring was late.
     pub late: Hist,
-    /// The part of it during which no connection had room: the target, or too few connections. Also
-    /// of those whose deadline passed.
+    /// The part of it during which no connection had room: the target, or too few connections.
     pub waited: Hist,
+    /// Those that never started because their deadline had passed.
+    pub shed: Shed,
     /// Whether requests left by a schedule at all.
     pub paced: bool,
     /// Time integral over the window of the requests that were due and not answered, sent or not, in
@@ -276,6 +320,7 @@ impl Default for Sending {
             lag: Hist::new(limits::LATENCY_NS_MAX),
             late: Hist::new(limits::LATENCY_NS_MAX),
             waited: Hist::new(limits::LATENCY_NS_MAX),
+            shed: Shed::default(),
             paced: false,
             outstanding_integral_ns: 0,
             outstanding_end: 0,
@@ -290,6 +335,7 @@ impl Sending {
         self.lag.merge(&other.lag);
         self.late.merge(&other.late);
         self.waited.merge(&other.waited);
+        self.shed.merge(&other.shed);
         self.paced |= other.paced;
         self.outstanding_integral_ns += other.outstanding_integral_ns;
         self.outstanding_end += other.outstanding_end;
@@ -553,6 +599,32 @@ impl Recorder {
 
     /// Moves time on to `now_ns`; everything recorded until the next call happened then.
     pub fn advance(&mut self, now_ns: u64) {
+        self.move_to(now_ns);
+        self.intervals.advance(self.now_ns, self.inflight, self.backlog);
+    }
+
+    /// Where the current interval ends, if that is over by `now_ns`.
+    #[inline]
+    pub fn interval_over(&self, now_ns: u64) -> Option<u64> {
+        self.intervals.over(now_ns)
+    }
+
+    /// Ends the interval at exactly `end_ns`, by when `due` more requests had become due. The loop
+    /// has not been there since `gone_ns`.
+    pub fn end_interval(&mut self, end_ns: u64, gone_ns: u64, due: u64) {
+        self.move_to(end_ns);
+        self.due(due);
+        self.intervals.stood_still(gone_ns, end_ns);
+        self.intervals.advance(end_ns, self.inflight, self.backlog);
+    }
+
+    /// The loop was not there from `from_ns` to `to_ns`.
+    #[inline]
+    pub fn stood_still(&mut self, from_ns: u64, to_ns: u64) {
+        self.intervals.stood_still(from_ns, to_ns);
+    }
+
+    fn move_to(&mut self, now_ns: u64) {
         let elapsed_ns = now_ns.saturating_sub(self.now_ns);
         self.record.inflight_integral_ns += u128::from(self.inflight) * u128::from(elapsed_ns);
         self.now_ns = self.now_ns.max(now_ns);
@@ -564,7 +636,6 @@ impl Recorder {
             }
             self.sample_rate();
         }
-        self.intervals.advance(self.now_ns, self.inflight, self.backlog);
     }
 
     /// Enters the warm-up or the drain at the current time.
@@ -576,7 +647,15 @@ impl Recorder {
         }
         self.set_phase(phase);
         if phase == Phase::Warmup {
-            self.intervals.start(self.now_ns);
+            self.start_series(self.now_ns);
+        }
+    }
+
+    /// The series begins at `planned_ns`, at or a little before the current time, and its intervals
+    /// count from there. Once it has begun, nothing happens.
+    pub fn start_series(&mut self, planned_ns: u64) {
+        if !self.intervals.started() {
+            self.intervals.start(planned_ns);
         }
     }
 
@@ -587,9 +666,7 @@ impl Recorder {
         self.window_start_ns = planned_ns;
         self.rate_sample_start_ns = self.now_ns;
         self.rate_sample_completed = 0;
-        if !self.intervals.started() {
-            self.intervals.start(self.now_ns);
-        }
+        self.start_series(planned_ns);
     }
 
     fn set_phase(&mut self, phase: Phase) {
@@ -648,8 +725,7 @@ impl Recorder {
         self.intervals.flow.shed += 1;
         self.backlog -= 1;
         if lag.intended_ns >= self.window_start_ns {
-            self.record.sending.late.record(lag.late_ns, 1);
-            self.record.sending.waited.record(lag.total_ns - lag.late_ns, 1);
+            self.record.sending.shed.add(lag);
             self.record.unanswered.record(lag.total_ns, 1);
         }
     }

@@ -67,9 +67,12 @@ pub struct Interval {
     pub lag_ns_max: u64,
     /// The longest part of it during which a connection had room: wring itself was late.
     pub late_ns_max: u64,
+    /// Longest time in it that the worker's loop was not there, in nanoseconds.
+    pub turn_gap_ns_max: u64,
     /// What went through.
     pub flow: Flow,
-    /// Latencies of the answers of this interval in nanoseconds; `None` when no spare was there.
+    /// Latencies of the answers of this interval in nanoseconds; `None` when there were none, or no
+    /// spare was there.
     pub latency: Option<Box<Hist>>,
 }
 
@@ -88,6 +91,7 @@ pub struct IntervalWriter {
     backlog_start: u64,
     lag_ns_max: u64,
     late_ns_max: u64,
+    turn_gap_ns_max: u64,
     next_ns: u64,
 }
 
@@ -118,6 +122,7 @@ pub fn interval_queue(interval_ns: u64) -> (IntervalWriter, IntervalReader) {
         backlog_start: 0,
         lag_ns_max: 0,
         late_ns_max: 0,
+        turn_gap_ns_max: 0,
         next_ns: u64::MAX,
     };
     (writer, IntervalReader { intervals, spare: spare_in })
@@ -134,6 +139,7 @@ impl IntervalWriter {
         self.latency = self.spare.pop().ok();
         self.first_ns = now_ns;
         self.start_ns = now_ns;
+        self.turn_gap_ns_max = 0;
         self.next_ns = now_ns + self.interval_ns;
     }
 
@@ -152,6 +158,22 @@ impl IntervalWriter {
         self.late_ns_max = self.late_ns_max.max(late_ns);
     }
 
+    /// The loop was not there from `from_ns` to `to_ns`, which counts as far as the interval goes.
+    #[inline]
+    pub(super) fn stood_still(&mut self, from_ns: u64, to_ns: u64) {
+        let gap_ns = to_ns.saturating_sub(from_ns.max(self.start_ns));
+        self.turn_gap_ns_max = self.turn_gap_ns_max.max(gap_ns);
+    }
+
+    /// Where the interval ends, if that is over by `now_ns`. It then goes over as many bounds as the
+    /// queue could not take.
+    #[inline]
+    pub(super) fn over(&self, now_ns: u64) -> Option<u64> {
+        let more = now_ns.checked_sub(self.next_ns)? / self.interval_ns;
+        let passed = if more < QUEUE as u64 { 0 } else { more };
+        Some(self.next_ns + passed * self.interval_ns)
+    }
+
     /// Hands the interval over when its time is up.
     #[inline]
     pub(super) fn advance(&mut self, now_ns: u64, inflight: u64, backlog: u64) {
@@ -160,9 +182,12 @@ impl IntervalWriter {
         }
     }
 
-    /// Hands the last interval over, whole or not.
+    /// Hands the last interval over, whole or not; a thousandth of one in which nothing was is none.
     pub(super) fn finish(&mut self, now_ns: u64, inflight: u64, backlog: u64) {
-        if self.started() && (now_ns > self.start_ns || self.flow != Flow::default()) {
+        let is_empty =
+            self.flow == Flow::default() && self.inflight_start + self.backlog_start == 0;
+        let least_ns = if is_empty { self.interval_ns / 1000 } else { 0 };
+        if self.started() && (now_ns > self.start_ns + least_ns || self.flow != Flow::default()) {
             self.hand_over(now_ns, inflight, backlog, 0);
         }
     }
@@ -175,6 +200,8 @@ impl IntervalWriter {
         if self.out.slots() <= reserved {
             return;
         }
+        // One without answers needs no histogram to have its quantiles known.
+        let latency = if self.flow.completed > 0 { self.latency.take() } else { None };
         let interval = Interval {
             index: (self.start_ns - self.first_ns) / self.interval_ns,
             start_ns: self.start_ns,
@@ -185,15 +212,18 @@ impl IntervalWriter {
             backlog_end: backlog,
             lag_ns_max: std::mem::take(&mut self.lag_ns_max),
             late_ns_max: std::mem::take(&mut self.late_ns_max),
+            turn_gap_ns_max: std::mem::take(&mut self.turn_gap_ns_max),
             flow: std::mem::take(&mut self.flow),
-            latency: self.latency.take(),
+            latency,
         };
         let pushed = self.out.push(interval);
         debug_assert!(pushed.is_ok(), "there was room, and there is one writer");
         self.start_ns = now_ns;
         self.inflight_start = inflight;
         self.backlog_start = backlog;
-        self.latency = self.spare.pop().ok();
+        if self.latency.is_none() {
+            self.latency = self.spare.pop().ok();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::ser::Formatter;
 
 use crate::hist::Hist;
 use crate::outcome::{Cause, CauseCounts};
-use crate::record::{Phase, PhaseCounts, WorkerRecord};
+use crate::record::{Phase, PhaseCounts, Shed, WorkerRecord};
 use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 
 use super::escape::is_unsafe;
@@ -196,8 +196,10 @@ fn schedule(result: &RunResult) -> Option<schema::ScheduleKept> {
         due: window.due,
         started: window.started,
         shed: window.shed,
+        shed_lag: shed_lag(&result.total.sending.shed),
         unsent_end: window.unsent,
         sent_share: result.sent_share(),
+        answered_share: result.answered_share(),
         achieved_share: result.achieved_share(),
         arrivals_distance: distance_from_asked(result),
     })
@@ -209,6 +211,16 @@ fn send_lag(total: &WorkerRecord) -> schema::SendLag {
         late: latency(&total.sending.late),
         no_connection: latency(&total.sending.waited),
     }
+}
+
+fn shed_lag(shed: &Shed) -> Option<schema::ShedLag> {
+    (shed.count > 0).then(|| schema::ShedLag {
+        count: shed.count,
+        late: shed.late,
+        mean_ns: shed.mean_ns(),
+        late_mean_ns: shed.late_mean_ns(),
+        max_ns: shed.ns_max,
+    })
 }
 
 fn verdict(result: &RunResult) -> schema::Verdict {
@@ -228,6 +240,7 @@ fn verdict(result: &RunResult) -> schema::Verdict {
         never_reached: Vec::new(),
         lost: None,
         speaks_tls: false,
+        own_shed: None,
         sent_share: None,
         achieved_share: None,
     };
@@ -258,6 +271,7 @@ fn verdict(result: &RunResult) -> schema::Verdict {
                         verdict.own_lag_p99_ns = Some(*p99_ns);
                         verdict.own_lag_limit_ns = Some(*limit_ns);
                     }
+                    Invalid::OwnShed { count } => verdict.own_shed = Some(*count),
                 }
             }
         }
@@ -401,6 +415,7 @@ fn seconds(result: &RunResult) -> Vec<schema::Second> {
         shed: second.flow.shed,
         unsent: second.flow.unsent,
         lag_max_ns: second.lag_ns_max,
+        turn_gap_max_ns: second.turn_gap_ns_max,
         bytes_in: second.flow.bytes_in,
         p50_ns: second.p50_ns,
         p99_ns: second.p99_ns,

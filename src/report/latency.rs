@@ -85,6 +85,21 @@ pub(super) fn send_lag(result: &RunResult, page: &mut Page) {
     if rows.iter().flatten().any(|cell| cell == UNKNOWN) {
         page.line(UNKNOWN_MEANS);
     }
+    let shed = &sending.shed;
+    if shed.count > 0 {
+        let mostly = match shed.late {
+            0 => String::new(),
+            late => format!(", for {} of them the larger part", format_grouped(late)),
+        };
+        page.line(&format!(
+            "shed, and not in the table: {} after {} on average, {} at most; wring was late for {} \
+             of it on average{mostly}",
+            format_grouped(shed.count),
+            format_duration_ns(shed.mean_ns()),
+            format_duration_ns(shed.ns_max),
+            format_duration_ns(shed.late_mean_ns()),
+        ));
+    }
 }
 
 /// How long answers and connections took.

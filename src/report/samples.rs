@@ -160,6 +160,7 @@ fn series(reader: &mut IntervalReader) -> Vec<Second> {
         backlog_start: interval.backlog_start,
         backlog_end: interval.backlog_end,
         lag_ns_max: interval.lag_ns_max,
+        turn_gap_ns_max: interval.turn_gap_ns_max,
         flow: interval.flow,
         p50_ns: interval.latency.as_ref().map(|latency| latency.quantile(0.50)),
         p99_ns: interval.latency.as_ref().map(|latency| latency.quantile(0.99)),

@@ -25,6 +25,14 @@ pub(super) fn section(result: &RunResult, page: &mut Page) {
         words::achieved(result),
         words::exact_percent(result.achieved_share())
     ));
+    let total = &result.total;
+    page.line(&format!(
+        "answered: {} of what was due, the drain included: {} %; {} failed, {} unresolved at the end",
+        format_grouped(total.latency.len()),
+        words::exact_percent(result.answered_share()),
+        format_grouped(total.window_started_failed),
+        format_grouped(total.window_started_inflight_end)
+    ));
     page.line(&format!("arrivals: {}", arrivals(result)));
     page.line(&match schedule.spin_ns {
         0 => "waiting: the workers slept until a request was due; waking up is in the send lag"

@@ -3,8 +3,11 @@
 use super::samples::{self, settle};
 use super::text::{self, TextOptions};
 use super::{json, wrk};
-use crate::outcome::ConnectFailure;
-use crate::result::{Interrupted, Invalid, RunResult, Verdict};
+use crate::outcome::{ConnectFailure, Failure};
+use crate::record::Phase;
+use crate::result::{Interrupted, Invalid, RunResult, Verdict, judge};
+
+const MS: u64 = 1_000_000;
 
 fn plain(result: &RunResult) -> String {
     String::from_utf8(text::render(result, &TextOptions::default())).unwrap()
@@ -31,6 +34,7 @@ Schedule
   asked: 1,000/s, constant arrivals, 2,000 requests
   window: 2,000 due, 2,000 started, 0 shed, 0 unsent at its end
   achieved: 999.50 of the 1,000.00 requests per second that became due; rate held to 99.95 %
+  answered: 2,000 of what was due, the drain included: 100.00 %; 0 failed, 0 unresolved at the end
   arrivals: Kolmogorov–Smirnov distance 0.010 between the times from one send to the next \
 and the asked ones (0: as asked, 1: nothing in common)
   waiting: the workers slept until 50.0 µs before a request was due, then watched the clock
@@ -64,8 +68,9 @@ Latency in ms
 actual send; what lies between them is the send lag.
 
 identities: I1–I5, I7–I8 hold; I6 not applicable
-verdict: schedule kept: 100.00 % of what was due was sent, and 999.50 of the 1,000.00 \
-requests per second that became due answered; wring's own part of the send lag was 54.0 µs at p99
+verdict: schedule kept: 100.00 % of what was due was sent and 100.00 % answered, 999.50 of the \
+1,000.00 requests per second that became due within the window; wring's own part of the send lag \
+was 54.0 µs at p99
 ";
     assert!(text.ends_with(expected), "{text}");
 }
@@ -82,6 +87,7 @@ Schedule
   asked: 1,000/s, constant arrivals, 2,000 requests
   window: 2,000 due, 1,000 started, 0 shed, 1,000 unsent at its end
   achieved: 499.50 of the 1,000.00 requests per second that became due; rate held to 49.95 %
+  answered: 1,000 of what was due, the drain included: 50.00 %; 0 failed, 0 unresolved at the end
   arrivals: Kolmogorov–Smirnov distance 1.000 between the times from one send to the next \
 and the asked ones (0: as asked, 1: nothing in common)
   waiting: the workers slept until 50.0 µs before a request was due, then watched the clock
@@ -120,8 +126,8 @@ cannot start in time.
 actual send; what lies between them is the send lag.
 
 identities: I1–I5, I7–I8 hold; I6 not applicable
-verdict: rate not held by the target: 49.95 % of what was due was answered in the window, \
-499.50 of the 1,000.00 requests per second that became due; 1,000 were unsent at its end; \
+verdict: rate not held by the target: 49.95 % of what was due was answered in the window \
+(50.00 % with the drain), 499.50 of the 1,000.00 requests per second that became due; 1,000 were unsent at its end; \
 no connection was free, for 989 ms at p99: if the target has room for more, try more connections (-c) or \
 pipelining (-p)
 ";
@@ -262,6 +268,8 @@ fn a_deadline_is_told_and_changes_how_overload_is_read() {
         "  window     2,000    1,000   900     100        999       0   146 KiB\n",
         "mostly the wait in the backlog: --deadline bounds the wait to 100 ms before",
         "; 100 were unsent at its end; 900 were shed past their deadline; no connection was free",
+        "  shed, and not in the table: 900 after 100 ms on average, 100 ms at most; wring was late for \
+         0 s of it on average\n",
     ] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
@@ -273,21 +281,109 @@ fn a_target_that_falls_behind_a_deep_pipeline_is_asked_for_less_not_for_more() {
     result.verdict = Verdict::RateNotHeld { achieved_share: 0.9995 };
     assert_eq!(
         verdict_line(&result),
-        "verdict: rate not held by the target: 99.95 % of what was due was answered in the window, \
-         999.50 of the 1,000.00 requests per second that became due; connections had room, and the \
-         answers fell behind: try a lower -R"
+        "verdict: rate not held by the target: 99.95 % of what was due was answered in the window \
+         (100.00 % with the drain), 999.50 of the 1,000.00 requests per second that became due; \
+         connections had room, and the answers fell behind: try a lower -R"
     );
 }
 
 #[test]
-fn sheds_that_wring_had_a_part_in_are_not_put_on_the_target_alone() {
+fn sheds_that_wring_was_late_for_are_not_put_on_the_target() {
     let mut result = samples::shedding();
-    assert!(!verdict_line(&result).contains("doing"));
-    result.workers[0].turn_gap_ns_max = 120_000_000;
+    assert!(!verdict_line(&result).contains("because wring was late"));
+    let shed = &mut result.total.sending.shed;
+    (shed.late, shed.late_sum_ns) = (15, 15 * 110_000_000);
     let line = verdict_line(&result);
-    let part = "900 were shed past their deadline (not all by the target's doing: a worker's loop \
-                stood still for up to 120 ms); no connection";
+    let part =
+        "900 were shed past their deadline (15 of them because wring was late); no connection";
     assert!(line.contains(part), "{line}");
+    let text = plain(&result);
+    let part = "wring was late for 1.83 ms of it on average, for 15 of them the larger part\n";
+    assert!(text.contains(part), "{text}");
+    // Nothing but those was missing.
+    result = samples::scheduled();
+    (result.total.sending.shed.late, result.total.sending.shed.count) = (15, 15);
+    result.total.phases[Phase::Window as usize].shed = 15;
+    assert!(verdict_line(&result).ends_with("at p99; 15 were shed because wring was late"));
+    result.verdict = Verdict::RateNotHeld { achieved_share: 0.5 };
+    assert!(!verdict_line(&result).contains("no connection was free"), "{line}");
+    result.verdict = Verdict::Invalid(vec![Invalid::OwnShed { count: 50 }]);
+    let line = verdict_line(&result);
+    let part = "wring itself was late for the deadline of 50 requests, 2.5 % of what was due; likely \
+                cause: a worker's loop stood still for up to 3.00 ms: its CPU was taken away; do not";
+    assert!(line.contains(part), "{line}");
+    let late = Invalid::OwnLag { p99_ns: 2_310_000, limit_ns: 1_000_000 };
+    result.verdict = Verdict::Invalid(vec![late, Invalid::OwnShed { count: 50 }]);
+    assert_eq!(verdict_line(&result).matches("likely cause").count(), 1);
+}
+
+/// Of 2,000 requests so many failed for each cause in the window, and so many were unresolved.
+fn unanswered(failures: &[(Failure, u64)], unresolved: u64) -> RunResult {
+    let mut result = samples::scheduled();
+    let window = &mut result.total.phases[Phase::Window as usize];
+    for &(cause, count) in failures {
+        window.failed.add(cause, count);
+    }
+    let failed = window.failed.total();
+    window.completed -= failed + unresolved;
+    result.total.latency.clear();
+    result.total.latency.record(MS, 2_000 - failed - unresolved);
+    result.total.window_started_failed = failed;
+    result.total.window_started_inflight_end = unresolved;
+    result.verdict = judge(&result);
+    result
+}
+
+#[test]
+fn what_failed_most_is_named_as_the_reason() {
+    let result = unanswered(&[(Failure::Eof, 99), (Failure::Reset, 500)], 0);
+    assert!(
+        verdict_line(&result).ends_with(
+            "70.00 % of what was due was answered in the window (70.05 % with the drain), 700.00 of \
+             the 1,000.00 requests per second that became due; 599 failed: reset 500, eof 99; look at \
+             the target"
+        ),
+        "{}",
+        verdict_line(&result)
+    );
+    let text = plain(&result);
+    let part = "  answered: 1,401 of what was due, the drain included: 70.05 %; 599 failed, 0 \
+                unresolved at the end\n";
+    assert!(text.contains(part), "{text}");
+    // None was answered in time, and the others never found a connection.
+    let mut result = unanswered(&[(Failure::Timeout, 1_999)], 0);
+    result.total.phases[Phase::Window as usize].unsent = 1_600;
+    let line = verdict_line(&result);
+    let part = "; 1,999 failed: timeout 1,999; 1,600 were unsent at its end; no connection was free \
+                for those; most of them because no answer came within 2.00 s of the send";
+    assert!(line.contains(part), "{line}");
+    assert!(!line.contains("try more connections"), "{line}");
+    let line = verdict_line(&unanswered(&[], 500));
+    let part = "; 500 had no answer when the drain ended; it is not known whether they would have";
+    assert!(line.contains(part), "{line}");
+    // A few failures beside a backlog are not its reason.
+    let mut result = samples::overloaded();
+    result.total.phases[Phase::Window as usize].failed.add(Failure::Reset, 3);
+    result.total.window_started_failed = 3;
+    let line = verdict_line(&result);
+    assert!(line.contains("; 3 failed: reset 3; 1,000 were unsent"), "{line}");
+    assert!(line.ends_with("try more connections (-c) or pipelining (-p)"), "{line}");
+}
+
+#[test]
+fn a_window_shorter_than_an_answer_tells_so() {
+    let mut result = samples::scheduled();
+    result.total.phases[Phase::Window as usize].completed = 0;
+    result.verdict = judge(&result);
+    let line = verdict_line(&result);
+    assert!(
+        line.contains("0.00 % of what was due was answered in the window (100.00 % with"),
+        "{line}"
+    );
+    assert!(
+        line.ends_with("; an answer takes longer than the window: measure for longer"),
+        "{line}"
+    );
 }
 
 #[test]
@@ -449,8 +545,8 @@ fn a_rate_that_wring_could_not_send_is_not_put_on_the_target() {
     result.verdict = Verdict::GeneratorLimited { busy_share: 0.95 };
     assert_eq!(
         verdict_line(&result),
-        "verdict: generator-limited: 49.95 % of what was due was answered in the window, 499.50 of \
-         the 1,000.00 requests per second that became due; wring's busiest worker was busy 95 % of \
+        "verdict: generator-limited: 49.95 % of what was due was answered in the window (50.00 % with \
+         the drain), 499.50 of the 1,000.00 requests per second that became due; wring's busiest worker was busy 95 % of \
          the window; the target may be able to do more: give wring more CPUs (-t, --cpus) or ask \
          for a lower -R"
     );
@@ -566,13 +662,21 @@ fn json_carries_the_three_clocks_and_the_schedule() {
     assert_eq!(schedule["due_per_s"], 1000.0);
     assert_eq!(schedule["achieved_per_s"], 499.5);
     assert_eq!(schedule["sent_share"], 0.5);
+    assert_eq!(schedule["answered_share"], 0.5);
     assert_eq!(schedule["achieved_share"], 0.4995);
     assert_eq!(schedule["arrivals_distance"], 1.0);
     assert_eq!(json["latency"]["max_ns"], 101_005_000);
     assert_eq!(json["service"]["max_ns"], 2_000_000);
-    assert_eq!(json["send_lag"]["total"]["max_ns"], 99_005_000);
-    assert_eq!(json["send_lag"]["late"]["max_ns"], 5_000);
-    assert_eq!(json["send_lag"]["no_connection"]["max_ns"], 100_005_000);
+    let send_lag = &json["send_lag"];
+    assert_eq!(send_lag["total"]["max_ns"], 99_005_000);
+    assert_eq!(send_lag["late"]["max_ns"], 5_000);
+    assert_eq!(send_lag["no_connection"]["max_ns"], 99_005_000);
+    for part in ["total", "late", "no_connection"] {
+        assert_eq!(send_lag[part]["count"], 1_000, "{part}");
+    }
+    let shed = &schedule["shed_lag"];
+    assert_eq!((&shed["count"], &shed["late"]), (&900.into(), &0.into()));
+    assert_eq!(shed["max_ns"], 100_005_000);
     assert_eq!(json["unanswered"]["shed"], 900);
     assert_eq!(json["verdict"]["kind"], "rate not held by the target");
     assert_eq!(json["verdict"]["achieved_share"], 0.4995);
@@ -608,6 +712,7 @@ fn every_number_of_a_schedule_appears_in_the_json() {
         &mut second.backlog_start,
         &mut second.backlog_end,
         &mut second.lag_ns_max,
+        &mut second.turn_gap_ns_max,
         &mut second.flow.due,
         &mut second.flow.shed,
         &mut second.flow.unsent,
@@ -624,11 +729,13 @@ fn every_number_of_a_schedule_appears_in_the_json() {
     result.verdict = Verdict::Invalid(vec![
         Invalid::Suspended { suspended_ns: 8_100_001 },
         Invalid::OwnLag { p99_ns: 8_100_002, limit_ns: 8_100_003 },
+        Invalid::OwnShed { count: 8_100_004 },
     ]);
     let verdict = &parsed(&result)["verdict"];
     assert_eq!(verdict["suspended_ns"], 8_100_001);
     assert_eq!(verdict["own_lag_p99_ns"], 8_100_002);
     assert_eq!(verdict["own_lag_limit_ns"], 8_100_003);
+    assert_eq!(verdict["own_shed"], 8_100_004);
 }
 
 #[test]

@@ -268,10 +268,16 @@ pub struct ScheduleKept {
     pub started: u64,
     /// Requests given up because their deadline passed.
     pub shed: u64,
+    /// How long these had waited, and whose doing that was; null without any. Not derived.
+    #[serde(default)]
+    pub shed_lag: Option<ShedLag>,
     /// Requests due and not sent when the window closed.
     pub unsent_end: u64,
     /// `started` over `due`.
     pub sent_share: f64,
+    /// Requests due in the window that were answered, in it or in the drain, over `due`.
+    #[serde(default)]
+    pub answered_share: f64,
     /// Requests completed over `due`: the rate held.
     pub achieved_share: f64,
     /// Kolmogorov–Smirnov distance of the times from one send to the next from the asked ones, 0 to
@@ -279,7 +285,7 @@ pub struct ScheduleKept {
     pub arrivals_distance: Option<f64>,
 }
 
-/// From the intended time to the send, and its two parts.
+/// From the intended time to the send, and its two parts, of the requests that were sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SendLag {
     /// All of it.
@@ -288,6 +294,21 @@ pub struct SendLag {
     pub late: Latency,
     /// While no connection had room: the target, or too few connections.
     pub no_connection: Latency,
+}
+
+/// Requests of the window that were given up because their deadline had passed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ShedLag {
+    /// How many.
+    pub count: u64,
+    /// Of these, those whose wait was wring's own for the larger part.
+    pub late: u64,
+    /// From the intended time until they were given up, on average.
+    pub mean_ns: u64,
+    /// The part of it that was wring's own, on average.
+    pub late_mean_ns: u64,
+    /// From the intended time until they were given up, at most.
+    pub max_ns: u64,
 }
 
 /// The verdict.
@@ -333,6 +354,9 @@ pub struct Verdict {
     /// With `invalid` because plain requests went to a port for TLS.
     #[serde(default, skip_serializing_if = "is_false")]
     pub speaks_tls: bool,
+    /// With `invalid` because wring itself was late for their deadline: how many requests it shed.
+    #[serde(default)]
+    pub own_shed: Option<u64>,
     /// With `schedule kept`: share of the requests due in the window that were sent, 0 to 1.
     #[serde(default)]
     pub sent_share: Option<f64>,
@@ -616,6 +640,10 @@ pub struct Second {
     /// Longest time from a request's intended time to its send, of those that left in it.
     #[serde(default)]
     pub lag_max_ns: u64,
+    /// Longest time in it that a worker's loop was not there, as in `workers`; what became due
+    /// meanwhile left late.
+    #[serde(default)]
+    pub turn_gap_max_ns: u64,
     /// Bytes received.
     pub bytes_in: u64,
     /// Median latency of its answers, where known.
@@ -643,7 +671,7 @@ pub struct Worker {
     pub turns: u64,
     /// Requests it completed.
     pub completed: u64,
-    /// Longest time between two of its turns.
+    /// Longest time between two of its turns, less the wait it wanted: its loop was not there.
     pub turn_gap_max_ns: u64,
     /// Time it was ready to run and waited for its CPU during the window.
     pub starved_ns: u64,

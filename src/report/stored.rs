@@ -15,7 +15,7 @@ use crate::hist::Hist;
 use crate::outcome::{Cause, CauseCounts};
 use crate::record::{
     ByteCounts, ConnectionCounts, Flow, GAP_TENTHS, NoticeCounts, PhaseCounts, STATUSES, Sending,
-    TlsRecord, WorkerRecord,
+    Shed, TlsRecord, WorkerRecord,
 };
 use crate::result::{
     Asked, Identity, IdentityCheck, Interrupted, Invalid, Manifest, OpenConnections, RunResult,
@@ -201,7 +201,10 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
     // The bounds of a fresh record are the ones every other result has, so stored ones merge.
     let fresh = WorkerRecord::default();
     let (service, sending) = match &histograms.scheduled {
-        Some(stored) => (hist("service", &stored.service, &fresh.service)?, sending(stored)?),
+        Some(stored) => {
+            let shed = report.schedule.as_ref().and_then(|schedule| schedule.shed_lag.as_ref());
+            (hist("service", &stored.service, &fresh.service)?, sending(stored, shed)?)
+        }
         None => (fresh.service.clone(), Sending::default()),
     };
     let (asked_targets, target_records) = targets::read(&report.targets)?;
@@ -303,7 +306,10 @@ fn phase(phase: &schema::Phase) -> Result<PhaseCounts, ReadError> {
     })
 }
 
-fn sending(stored: &schema::ScheduledHistograms) -> Result<Sending, ReadError> {
+fn sending(
+    stored: &schema::ScheduledHistograms,
+    shed: Option<&schema::ShedLag>,
+) -> Result<Sending, ReadError> {
     let fresh = Sending::default();
     if stored.gap_tenths.len() != GAP_TENTHS {
         return Err(ReadError::Implausible("gap_tenths"));
@@ -312,6 +318,13 @@ fn sending(stored: &schema::ScheduledHistograms) -> Result<Sending, ReadError> {
         lag: hist("lag", &stored.lag, &fresh.lag)?,
         late: hist("late", &stored.late, &fresh.late)?,
         waited: hist("no_connection", &stored.no_connection, &fresh.waited)?,
+        shed: shed.map_or_else(Shed::default, |shed| Shed {
+            count: shed.count,
+            late: shed.late,
+            sum_ns: u128::from(shed.mean_ns) * u128::from(shed.count),
+            late_sum_ns: u128::from(shed.late_mean_ns) * u128::from(shed.count),
+            ns_max: shed.max_ns,
+        }),
         gap_tenths: stored.gap_tenths.clone(),
         paced: true,
         outstanding_integral_ns: stored.outstanding_integral_ns.0,
@@ -404,6 +417,7 @@ fn second(stored: &schema::Second) -> Second {
         backlog_start: stored.backlog_start,
         backlog_end: stored.backlog_end,
         lag_ns_max: stored.lag_max_ns,
+        turn_gap_ns_max: stored.turn_gap_max_ns,
         flow: Flow {
             due: stored.asked,
             shed: stored.shed,
@@ -481,6 +495,7 @@ fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
             {
                 reasons.push(Invalid::OwnLag { p99_ns, limit_ns });
             }
+            reasons.extend(stored.own_shed.map(|count| Invalid::OwnShed { count }));
             Ok(Verdict::Invalid(reasons))
         }
         other => Err(unknown("verdict", other)),
@@ -673,6 +688,9 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
     ];
     at_most("times", AMOUNT_MAX, &lengths)?;
     at_most("gap_tenths", COUNT_MAX, &total.sending.gap_tenths)?;
+    let shed = &total.sending.shed;
+    at_most("shed requests", COUNT_MAX, &[shed.count, shed.late])?;
+    at_most("times", AMOUNT_MAX, &[shed.ns_max, shed.mean_ns(), shed.late_mean_ns()])?;
     for worker in &result.workers {
         at_most(
             "workers",
@@ -687,7 +705,7 @@ fn check_plausible(result: &RunResult) -> Result<(), ReadError> {
         at_most("series", COUNT_MAX, &[flow.due, flow.shed, flow.unsent])?;
         at_most("series", COUNT_MAX, &[second.inflight_start, second.inflight_end])?;
         at_most("series", COUNT_MAX, &[second.backlog_start, second.backlog_end])?;
-        at_most("series", AMOUNT_MAX, &[second.lag_ns_max])?;
+        at_most("series", AMOUNT_MAX, &[second.lag_ns_max, second.turn_gap_ns_max])?;
         at_most("series", AMOUNT_MAX, &[second.start_ns, second.length_ns, flow.bytes_in])?;
     }
     Ok(())

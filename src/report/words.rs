@@ -1,7 +1,7 @@
 //! The sentences of the reports: causes, identities, the verdict.
 
 use crate::hist::Hist;
-use crate::outcome::{Cause, ConnectFailure, Failure, TlsFault};
+use crate::outcome::{Cause, ConnectFailure, Failure, FailureCounts, TlsFault};
 use crate::record::Phase;
 use crate::result::{
     Identity, IdentityCheck, Interrupted, Invalid, QuotaUse, RunResult, Verdict, own_lag_limit_ns,
@@ -143,10 +143,16 @@ pub(super) fn verdict_evidence(result: &RunResult) -> String {
             }
         }
         Verdict::ScheduleKept { sent_share } => format!(
-            "{} % of what was due was sent, and {} answered; wring's own part of the send lag was {}",
+            "{} % of what was due was sent and {} % answered, {} within the window; wring's own \
+             part of the send lag was {}{}",
             exact_percent(*sent_share),
+            exact_percent(result.answered_share()),
             achieved(result),
-            at_p99(&result.total.sending.late)
+            at_p99(&result.total.sending.late),
+            match result.total.sending.shed.late {
+                0 => String::new(),
+                count => format!("; {} were shed because wring was late", format_grouped(count)),
+            }
         ),
         Verdict::RateNotHeld { achieved_share } => {
             format!("{}{}", not_held(result, *achieved_share), overload(result))
@@ -188,39 +194,70 @@ fn generator_limited(result: &RunResult, busy_share: f64) -> String {
 }
 
 fn not_held(result: &RunResult, achieved_share: f64) -> String {
+    let answered = exact_percent(result.answered_share());
+    let achieved_percent = exact_percent(achieved_share);
+    let with_drain = if answered == achieved_percent {
+        String::new()
+    } else {
+        format!(" ({answered} % with the drain)")
+    };
     format!(
-        "{} % of what was due was answered in the window, {}",
-        exact_percent(achieved_share),
+        "{achieved_percent} % of what was due was answered in the window{with_drain}, {}",
         achieved(result)
     )
 }
 
-/// Where the requests of a rate that was not held stayed, and what to try.
+/// `3 failed: reset 2, eof 1`, the most frequent cause first, of the window's requests and of those
+/// that failed after it; `None` without any.
+fn failed(result: &RunResult) -> Option<String> {
+    let failed = failures(result);
+    let mut causes: Vec<(Failure, u64)> = failed.iter().filter(|(_, count)| *count > 0).collect();
+    causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let named: Vec<String> = causes
+        .iter()
+        .map(|(cause, count)| format!("{} {}", cause.name(), format_grouped(*count)))
+        .collect();
+    (failed.total() > 0)
+        .then(|| format!("{} failed: {}", format_grouped(failed.total()), named.join(", ")))
+}
+
+/// Failures in the window and after it.
+fn failures(result: &RunResult) -> FailureCounts {
+    let mut failed = result.total.phase(Phase::Window).failed;
+    failed.merge(&result.total.phase(Phase::Drain).failed);
+    failed
+}
+
+/// What became of the requests of a rate that was not held, and what to try.
 fn overload(result: &RunResult) -> String {
-    let window = result.total.phase(Phase::Window);
+    let (total, window) = (&result.total, result.total.phase(Phase::Window));
     let down = connections_down(result);
     let paced = paced_by_connect_rate(result);
     let mut text = down.as_ref().map_or_else(String::new, |down| format!("; {down}"));
+    if let Some(failed) = failed(result) {
+        text += &format!("; {failed}");
+    }
+    if total.window_started_inflight_end > 0 {
+        text += &format!(
+            "; {} had no answer when the drain ended",
+            format_grouped(total.window_started_inflight_end)
+        );
+    }
     if window.unsent > 0 {
         text += &format!("; {} were unsent at its end", format_grouped(window.unsent));
     }
+    let own_shed = total.sending.shed.late;
     if window.shed > 0 {
         text += &format!("; {} were shed past their deadline", format_grouped(window.shed));
     }
-    let deadline_ns = result.asked.schedule.as_ref().and_then(|schedule| schedule.deadline_ns);
-    let turn_gap_ns = turn_gap_ns_max(result);
-    if window.shed > 0 && deadline_ns.is_some_and(|deadline_ns| turn_gap_ns >= deadline_ns) {
-        text += &format!(
-            " (not all by the target's doing: a worker's loop stood still for up to {})",
-            format_duration_ns(turn_gap_ns)
-        );
+    if own_shed > 0 {
+        text += &format!(" ({} of them because wring was late)", format_grouped(own_shed));
     }
-    let waited = &result.total.sending.waited;
     // Requests that were never sent have no wait, so those that were may show none.
-    let had_room = if waited.quantile(P99.share()) > own_lag_limit_ns(result) {
-        text += &format!("; no connection was free, for {}", at_p99(waited));
+    let had_room = if total.sending.waited.quantile(P99.share()) > own_lag_limit_ns(result) {
+        text += &format!("; no connection was free, for {}", at_p99(&total.sending.waited));
         false
-    } else if window.unsent + window.shed > 0 {
+    } else if window.unsent + window.shed > own_shed {
         text += "; no connection was free for those";
         false
     } else {
@@ -229,17 +266,58 @@ fn overload(result: &RunResult) -> String {
     if let Some(paced) = paced.filter(|_| !had_room) {
         return format!("{text}; {paced}");
     }
-    text + match (had_room, down.is_some()) {
-        (false, false) => {
-            ": if the target has room for more, try more connections (-c) or pipelining (-p)"
-        }
-        (false, true) => "; see why connections failed or closed before asking for more of them",
-        (true, false) => "; connections had room, and the answers fell behind: try a lower -R",
-        (true, true) => {
-            "; those that were open had room, and the answers fell behind: see why the others \
-             failed or closed"
-        }
+    if !had_room && result.asked.servers.len() > 1 {
+        text += " (requests leave in their order: where one server has no connection free, those \
+                 behind wait as well)";
     }
+    text + &match (unanswered_advice(result), had_room, down.is_some()) {
+        (Some(advice), _, _) => format!("; {advice}"),
+        (None, false, false) => {
+            ": if the target has room for more, try more connections (-c) or pipelining (-p)"
+                .to_owned()
+        }
+        (None, false, true) => {
+            "; see why connections failed or closed before asking for more of them".to_owned()
+        }
+        (None, true, false) => {
+            "; connections had room, and the answers fell behind: try a lower -R".to_owned()
+        }
+        (None, true, true) => "; those that were open had room, and the answers fell behind: see \
+                               why the others failed or closed"
+            .to_owned(),
+    }
+}
+
+/// What to look at where the reason is not the rate: nothing was answered while the window lasted,
+/// or requests that were sent got no answer, so many that more of them would change nothing.
+fn unanswered_advice(result: &RunResult) -> Option<String> {
+    let (total, window) = (&result.total, result.total.phase(Phase::Window));
+    let unresolved = total.window_started_inflight_end;
+    let lost = total.window_started_failed + unresolved;
+    // Where all was sent, what is missing are the answers; else they matter if they are many.
+    let all_sent = window.unsent + window.shed == 0;
+    let is_reason = if all_sent { lost > 0 } else { lost * 10 > window.started };
+    if !is_reason {
+        let too_short = window.completed == 0 && !total.latency.is_empty() && all_sent;
+        return too_short
+            .then(|| "an answer takes longer than the window: measure for longer".to_owned());
+    }
+    let worst = failures(result).iter().max_by_key(|(_, count)| *count);
+    Some(match worst {
+        Some((cause, count)) if count >= unresolved => match cause {
+            Failure::Timeout => format!(
+                "most of them because no answer came within {} of the send, and each held its \
+                 connection for as long: look at the target, or give it more time (-T)",
+                format_duration_ns(result.asked.timeout_ns)
+            ),
+            _ => "look at the target".to_owned(),
+        },
+        _ => format!(
+            "it is not known whether they would have been answered: look at the target, or wait \
+             longer than {} for the last answers (--drain)",
+            format_duration_ns(result.asked.drain_ns)
+        ),
+    })
 }
 
 /// That fewer connections than asked for were open, or could be opened; `None` when all were.
@@ -422,6 +500,21 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
             "the machine was suspended for {} during the run",
             format_duration_ns(*suspended_ns)
         ),
+        Invalid::OwnShed { count } => {
+            let late = format!(
+                "wring itself was late for the deadline of {} requests, {} of what was due",
+                format_grouped(*count),
+                share(*count, result.total.phase(Phase::Window).due)
+            );
+            // Sending late has the same cause, and named it.
+            let is_named = matches!(&result.verdict, Verdict::Invalid(reasons)
+                if reasons.iter().any(|reason| matches!(reason, Invalid::OwnLag { .. })));
+            if is_named {
+                return late;
+            }
+            let late_ns = result.total.sending.shed.mean_ns();
+            format!("{late}; likely cause: {}", own_lag_cause(result, late_ns))
+        }
         Invalid::OwnLag { p99_ns, limit_ns } => format!(
             "wring itself sent late, by {} at {}, where {} are accepted; likely cause: {}",
             format_duration_ns(*p99_ns),

@@ -185,8 +185,9 @@ fn i3(record: &WorkerRecord) -> Vec<Equation> {
     if record.sending.paced {
         equations.push(equal(record.service.len(), record.latency.len()));
         equations.push(equal(record.sending.lag.len(), window.started));
-        equations.push(equal(record.sending.late.len(), window.started + window.shed));
-        equations.push(equal(record.sending.waited.len(), window.started + window.shed));
+        equations.push(equal(record.sending.late.len(), window.started));
+        equations.push(equal(record.sending.waited.len(), window.started));
+        equations.push(equal(record.sending.shed.count, window.shed));
     }
     for target in &record.targets {
         let whole = target.whole();
@@ -277,6 +278,7 @@ fn i7(total: &WorkerRecord, workers: &[WorkerRecord], seconds: &[Second]) -> Vec
         same(&merged.sending.lag, &total.sending.lag),
         same(&merged.sending.late, &total.sending.late),
         same(&merged.sending.waited, &total.sending.waited),
+        equal(merged.sending.shed.count, total.sending.shed.count),
         equal(merged.sending.outstanding_integral_ns, total.sending.outstanding_integral_ns),
         equal(merged.whole().due, total.whole().due),
         equal(merged.whole().started, total.whole().started),

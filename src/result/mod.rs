@@ -161,7 +161,8 @@ pub struct WorkerSummary {
     pub starved_ns: u64,
     /// Requests completed in the window.
     pub completed: u64,
-    /// Longest time between two turns in the window, in nanoseconds.
+    /// Longest that its loop was not there in the window, in nanoseconds: the time between two turns
+    /// less the wait it wanted.
     pub turn_gap_ns_max: u64,
     /// Its backend broke before the run was over, or it panicked, and nothing of it is known.
     pub broke: bool,
@@ -195,6 +196,8 @@ pub struct Second {
     pub backlog_end: u64,
     /// Longest time from a request's intended time to its send, of those that left in it.
     pub lag_ns_max: u64,
+    /// Longest time in it that a worker's loop was not there, in nanoseconds.
+    pub turn_gap_ns_max: u64,
     /// What went through.
     pub flow: Flow,
     /// Median latency of its answers; `None` when it is not known.
@@ -319,6 +322,12 @@ impl RunResult {
         share(window.started, window.due)
     }
 
+    /// Share of the requests due in the window that were answered, in it or in the drain, `0.0 ..=
+    /// 1.0`; 1 when none was due.
+    pub fn answered_share(&self) -> f64 {
+        share(self.total.latency.len(), self.total.phase(Phase::Window).due)
+    }
+
     /// Requests completed in the window as a share of those due in it; 1 when none was due. On a
     /// schedule this is the achieved rate over the asked one.
     pub fn achieved_share(&self) -> f64 {
@@ -410,6 +419,7 @@ pub fn halve(seconds: &mut Vec<Second>) {
             first.inflight_end = second.inflight_end;
             first.backlog_end = second.backlog_end;
             first.lag_ns_max = first.lag_ns_max.max(second.lag_ns_max);
+            first.turn_gap_ns_max = first.turn_gap_ns_max.max(second.turn_gap_ns_max);
             first.flow.merge(&second.flow);
             first.max_ns = first.max_ns.max(second.max_ns);
             first.p50_ns = None;

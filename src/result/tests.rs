@@ -265,6 +265,7 @@ fn scheduled(unsent: u64, mean: u64, at_end: u64) -> RunResult {
     let window = &mut result.total.phases[Phase::Window as usize];
     (window.due, window.started, window.completed) = (100_000, 100_000 - unsent, 99_000);
     window.unsent = unsent;
+    result.total.latency.record(1, 100_000 - unsent);
     result.total.sending.outstanding_integral_ns = u128::from(mean) * 1000;
     result.total.sending.outstanding_end = at_end;
     result
@@ -298,6 +299,58 @@ fn a_target_that_falls_behind_is_told_from_a_slow_one_and_from_chance() {
 }
 
 #[test]
+fn a_schedule_is_kept_only_if_what_was_sent_was_answered() {
+    // All of it was sent; so many failed, were unresolved after the drain, and completed in the window.
+    let with = |failed: u64, unresolved: u64, in_window: u64| {
+        let mut result = scheduled(0, 64, 64);
+        result.total.latency.clear();
+        result.total.latency.record(1, 100_000 - failed - unresolved);
+        result.total.window_started_failed = failed;
+        result.total.window_started_inflight_end = unresolved;
+        result.total.phases[Phase::Window as usize].completed = in_window;
+        judge(&result)
+    };
+    let is_kept = |failed: u64, unresolved: u64, in_window: u64| {
+        matches!(with(failed, unresolved, in_window), Verdict::ScheduleKept { .. })
+    };
+    assert!(is_kept(100, 0, 99_900), "one in a thousand");
+    assert!(!is_kept(101, 0, 99_899));
+    assert!(is_kept(0, 1_000, 99_000), "the drain was a little short");
+    assert!(is_kept(100, 1_000, 98_900));
+    assert!(!is_kept(0, 1_200, 98_800));
+    assert!(!is_kept(0, 40_000, 60_000), "most are not known");
+    assert!(is_kept(0, 0, 1), "slow, and all of it came in the drain");
+    assert!(!is_kept(0, 0, 0), "while the window lasted there was nothing");
+    assert_eq!(with(100_000, 0, 0), Verdict::RateNotHeld { achieved_share: 0.0 });
+    assert_eq!(with(30_000, 0, 70_000), Verdict::RateNotHeld { achieved_share: 0.7 });
+    // Failures are the target's, however busy the generator that sent everything in time.
+    let mut result = scheduled(0, 64, 64);
+    result.total.latency.clear();
+    result.total.latency.record(1, 99_000);
+    result.workers = vec![WorkerSummary { busy_ns: 950, ..WorkerSummary::default() }];
+    assert!(matches!(judge(&result), Verdict::RateNotHeld { .. }));
+}
+
+#[test]
+fn what_wring_shed_by_its_own_lateness_is_not_the_targets() {
+    let with = |shed: u64, late: u64| {
+        let mut result = scheduled(0, 64, 64);
+        let window = &mut result.total.phases[Phase::Window as usize];
+        (window.started, window.shed) = (100_000 - shed, shed);
+        result.total.latency.clear();
+        result.total.latency.record(1, 100_000 - shed);
+        let sending = &mut result.total.sending;
+        (sending.shed.count, sending.shed.late) = (shed, late);
+        judge(&result)
+    };
+    assert_eq!(with(600, 550), Verdict::ScheduleKept { sent_share: 0.994 });
+    assert!(matches!(with(600, 400), Verdict::RateNotHeld { .. }));
+    assert_eq!(with(1_000, 1_000), Verdict::ScheduleKept { sent_share: 0.99 });
+    assert_eq!(with(1_001, 1_001), Verdict::Invalid(vec![Invalid::OwnShed { count: 1_001 }]));
+    assert!(matches!(with(50_000, 0), Verdict::RateNotHeld { .. }));
+}
+
+#[test]
 fn a_generator_without_time_to_spare_does_not_blame_its_target() {
     let with = |busy_ns: u64, starved_ns: u64| {
         let mut result = scheduled(50_000, 64, 64);
@@ -315,7 +368,7 @@ fn wrings_own_lag_makes_a_run_invalid_beyond_its_limit() {
     let with = |median_ns: u64, late_ns: u64| {
         let mut result = scheduled(0, 64, 64);
         result.total.service.record(median_ns, 100);
-        // A backlog makes nothing of wring's own lag better.
+        // What wring itself made of corrected latency makes nothing of its lag better.
         result.total.latency.record(1000 * median_ns, 100);
         result.total.sending.late.record(late_ns, 100);
         (own_lag_limit_ns(&result), judge(&result))
@@ -328,6 +381,15 @@ fn wrings_own_lag_makes_a_run_invalid_beyond_its_limit() {
     let (limit_ns, verdict) = with(50_000_000, 4_900_000);
     assert!((4_999_000..5_001_000).contains(&limit_ns), "a tenth of the median: {limit_ns}");
     assert_eq!(verdict, Verdict::ScheduleKept { sent_share: 1.0 });
+    // Half of the requests waited for a connection: that is what lateness stands beside.
+    let waiting = |waited_ns: u64| {
+        let mut result = scheduled(0, 64, 64);
+        result.total.service.record(2_000_000, 100);
+        result.total.sending.waited.record(waited_ns, 100);
+        result.total.sending.late.record(9_000_000, 100);
+        own_lag_limit_ns(&result) / 10_000
+    };
+    assert_eq!([waiting(0), waiting(98_000_000), waiting(998_000_000)], [100, 1_000, 10_000]);
     // Of few requests one late one is no 99th percentile: ten must lie above what is judged.
     let few = |late: u64| {
         let mut result = scheduled(0, 64, 64);

@@ -1,6 +1,6 @@
 //! What the numbers mean: who set the pace, and whether they can be trusted at all.
 
-use super::{IdentityCheck, RunResult};
+use super::{IdentityCheck, RunResult, share};
 use crate::record::Phase;
 
 /// A worker busy for at least this share of the window is the bottleneck.
@@ -11,10 +11,14 @@ const STARVED_SHARE_MAX: f64 = 0.10;
 const THROTTLED_SHARE_MAX: f64 = 0.01;
 /// wring's own part of the send lag may reach this, in nanoseconds, …
 const OWN_LAG_NS_MIN: u64 = 1_000_000;
-/// … or this share of the median service latency, if that is more.
+/// … or this share of the median of what the target makes of it, if that is more.
 const OWN_LAG_SHARE: f64 = 0.10;
-/// A schedule is kept when at least this share of what was due was sent.
-const SENT_SHARE_KEPT: f64 = 0.999;
+/// So large a share of what was due may be shed because wring was late.
+const OWN_SHED_SHARE_MAX: f64 = 0.01;
+/// A schedule is kept when at least this share of what was due was sent, and answered.
+const SHARE_KEPT: f64 = 0.999;
+/// So large a share of what was due may be unresolved after the drain, which may have been short.
+const UNRESOLVED_SHARE_MAX: f64 = 0.01;
 /// And when what is outstanding did not grow by more than this share of what was due.
 const GROWTH_SHARE_KEPT: f64 = 0.005;
 /// Fewer samples above a quantile, and it is not known.
@@ -67,6 +71,11 @@ pub enum Invalid {
         /// What is accepted, in nanoseconds.
         limit_ns: u64,
     },
+    /// Requests were shed because wring was late for their deadline.
+    OwnShed {
+        /// How many.
+        count: u64,
+    },
 }
 
 impl Invalid {
@@ -91,7 +100,7 @@ pub enum Verdict {
         /// A connection count worth trying next; `None` where connections could not be had.
         try_connections: Option<u32>,
     },
-    /// On a schedule: what was due was sent, and the target kept up with it.
+    /// On a schedule: what was due was sent and answered, and the target kept up with it.
     ScheduleKept {
         /// Share of the due requests that were sent, `0.0 ..= 1.0`.
         sent_share: f64,
@@ -135,6 +144,10 @@ pub fn judge(result: &RunResult) -> Verdict {
     if let Some(p99_ns) = own_lag_ns(result).filter(|&p99_ns| p99_ns > limit_ns) {
         invalid.push(Invalid::OwnLag { p99_ns, limit_ns });
     }
+    let count = result.total.sending.shed.late;
+    if count as f64 > OWN_SHED_SHARE_MAX * result.total.phase(Phase::Window).due as f64 {
+        invalid.push(Invalid::OwnShed { count });
+    }
     if !invalid.is_empty() || result.window_ns == 0 {
         return Verdict::Invalid(invalid);
     }
@@ -169,9 +182,11 @@ fn unreached(result: &RunResult) -> Vec<Invalid> {
     invalid
 }
 
-/// How late wring itself may be, in nanoseconds: measured by what the target takes, not by a backlog.
+/// How late wring itself may be, in nanoseconds: measured by what the target makes of latency, its
+/// answers and the wait for a connection, and not by wring's own part of it.
 pub fn own_lag_limit_ns(result: &RunResult) -> u64 {
-    let median_ns = result.total.service.quantile(0.50);
+    let total = &result.total;
+    let median_ns = total.service.quantile(0.50) + total.sending.waited.quantile(0.50);
     OWN_LAG_NS_MIN.max((median_ns as f64 * OWN_LAG_SHARE) as u64)
 }
 
@@ -184,20 +199,37 @@ pub fn own_lag_ns(result: &RunResult) -> Option<u64> {
 }
 
 fn judge_schedule(result: &RunResult) -> Verdict {
-    let sent_share = result.sent_share();
-    if sent_share >= SENT_SHARE_KEPT && !falls_behind(result) {
-        return Verdict::ScheduleKept { sent_share };
+    let keeps_up = is_sent(result) && !falls_behind(result);
+    if keeps_up && is_answered(result) {
+        return Verdict::ScheduleKept { sent_share: result.sent_share() };
     }
     // A generator without time to spare, or stopped by its quota, must not blame its target.
     let (busy_share, share) = (result.busy_share_max(), result.starved_share_max());
     let is_throttled = result.quota.is_some() && share > THROTTLED_SHARE_MAX;
     if share > STARVED_SHARE_MAX || is_throttled {
         Verdict::Invalid(vec![Invalid::Starved { share }])
-    } else if busy_share >= BUSY_SHARE_LIMITED {
+    } else if busy_share >= BUSY_SHARE_LIMITED && !keeps_up {
         Verdict::GeneratorLimited { busy_share }
     } else {
         Verdict::RateNotHeld { achieved_share: result.achieved_share() }
     }
+}
+
+/// Whether nearly all of what was due was sent; what wring itself was too late for is not the
+/// target's.
+fn is_sent(result: &RunResult) -> bool {
+    let window = result.total.phase(Phase::Window);
+    share(window.started + result.total.sending.shed.late, window.due) >= SHARE_KEPT
+}
+
+/// Whether nearly all of what was due was answered, and something of it while the window lasted. What
+/// is unresolved because the drain ended tells nothing as long as it is little.
+fn is_answered(result: &RunResult) -> bool {
+    let (total, window) = (&result.total, result.total.phase(Phase::Window));
+    let of_due = |count: u64| share(count, window.due);
+    let known = of_due(total.latency.len() + total.sending.shed.late);
+    let unresolved = of_due(total.window_started_inflight_end).min(UNRESOLVED_SHARE_MAX);
+    window.due == 0 || (window.completed > 0 && known + unresolved >= SHARE_KEPT)
 }
 
 /// Whether what was outstanding, sent or not, kept growing: a deep pipeline hides a target that falls

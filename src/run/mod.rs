@@ -224,7 +224,7 @@ fn work(plan: &Plan, signals: &Signals, watch: &mut dyn FnMut(&Progress)) -> Res
     let clock = Clock::start();
     let control = Arc::new(Control::over(plan.server_count()));
     let (mut handles, mut readers) = (Vec::new(), Vec::new());
-    for ((index, share), lane) in plan.shares.iter().enumerate().zip(plan.lanes()) {
+    for ((index, share), lane) in shares(plan).iter().enumerate().zip(plan.lanes()) {
         let (writer, reader) = interval_queue(plan.interval_ns);
         let spawn = match plan.engine {
             EngineChoice::Epoll => spawn::<Epoll>,
@@ -573,6 +573,12 @@ fn shape(plan: &Plan, arena: &Arena) -> Shape {
 }
 
 /// One worker's share of the schedule.
+/// The plan's shares, each with its own part of the requests.
+fn shares(plan: &Plan) -> Vec<Share> {
+    let parts = plan.shares.iter().zip(plan.parts());
+    parts.map(|(share, requests)| Share { requests, ..share.clone() }).collect()
+}
+
 fn pace(plan: &Plan, pacing: &Pacing, share: &Share, index: usize) -> Pace {
     let (worker, workers) = (index as u32, plan.shares.len() as u32);
     Pace {

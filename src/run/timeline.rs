@@ -134,13 +134,14 @@ impl Timeline {
                 lane.inflight = interval.inflight_end;
                 lane.backlog = interval.backlog_end;
                 second.lag_ns_max = second.lag_ns_max.max(interval.lag_ns_max);
+                second.turn_gap_ns_max = second.turn_gap_ns_max.max(interval.turn_gap_ns_max);
                 late_ns_max = late_ns_max.max(interval.late_ns_max);
                 match interval.latency {
                     Some(latency) => {
                         self.scratch.merge(&latency);
                         lane.reader.give_back(latency);
                     }
-                    None => known = false,
+                    None => known &= interval.flow.completed == 0,
                 }
             }
             second.inflight_end += lane.inflight;

@@ -7,6 +7,8 @@
 //! process inhomogeneous without rejecting anything: even after an hour of almost no rate the next
 //! arrival costs the same.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::Profile;
@@ -22,6 +24,41 @@ pub enum Arrivals {
     Constant,
     /// Independently of each other: exponential gaps.
     Poisson,
+}
+
+/// Random arrivals are gone through one by one up to this many, which takes about a second.
+const DEALT_BY_TIME_MAX: u64 = 10_000_000;
+
+/// How many of the first `total` requests of a schedule are each worker's: those that come first,
+/// whoever's they are, so that all workers come to their last one at about the same time. Constant
+/// arrivals are dealt in turn, and so are more random ones than can be gone through: of so many, each
+/// worker's stream takes as long as another's, within a few thousandths.
+pub fn deal(
+    profile: &Arc<Profile>,
+    arrivals: Arrivals,
+    workers: u32,
+    seed: u64,
+    total: u64,
+) -> Vec<u64> {
+    let all = u64::from(workers);
+    if arrivals == Arrivals::Constant || workers == 1 || total > DEALT_BY_TIME_MAX {
+        return (0..all).map(|at| total / all + u64::from(at < total % all)).collect();
+    }
+    let cursor = |worker| Cursor::new(Arc::clone(profile), arrivals, worker, workers, seed, None);
+    let mut cursors: Vec<Cursor> = (0..workers).map(cursor).collect();
+    let next = |at: usize, cursor: &Cursor| cursor.peek_ns().map(|t_ns| Reverse((t_ns, at)));
+    let mut first: BinaryHeap<_> =
+        cursors.iter().enumerate().filter_map(|(at, cursor)| next(at, cursor)).collect();
+    for _ in 0..total {
+        let Some(mut soonest) = first.peek_mut() else { break };
+        let Reverse((_, at)) = *soonest;
+        cursors[at].advance();
+        match next(at, &cursors[at]) {
+            Some(later) => *soonest = later,
+            None => drop(std::collections::binary_heap::PeekMut::pop(soonest)),
+        }
+    }
+    cursors.iter().map(Cursor::taken).collect()
 }
 
 /// Where one worker is in its part of the schedule.
@@ -57,9 +94,8 @@ const STEPS_BEFORE_A_LEAP: u64 = 64;
 impl Cursor {
     /// The part of worker `worker` of `workers`, before its first request.
     ///
-    /// `requests_max` bounds how many requests this worker takes. A total dealt over the workers
-    /// as `total / workers`, one more for each of the first `total % workers`, gives for constant
-    /// arrivals exactly the indexes below the total. `seed` is the run's and matters for Poisson
+    /// `requests_max` bounds how many requests this worker takes: its part as `deal` says makes all
+    /// workers' requests together exactly the first ones of the schedule. `seed` is the run's and matters for Poisson
     /// arrivals only.
     pub fn new(
         profile: Arc<Profile>,

@@ -26,7 +26,7 @@ mod stages;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::{Arrivals, Cursor};
+pub use cursor::{Arrivals, Cursor, deal};
 pub use error::ScheduleError;
 pub use parse::{StagesError, parse_stages};
 pub use profile::Profile;

@@ -408,11 +408,17 @@ impl Backend for Sim {
             }
             self.handle_due();
         }
-        if let Some(still_ns) = &self.model.standstill_ns
-            && still_ns.contains(&self.clock.now_ns)
-        {
-            self.clock.now_ns = still_ns.end;
-            self.handle_due();
+        if let Some(end_ns) = self.model.still_until_ns(self.clock.now_ns) {
+            // The world goes on meanwhile.
+            while let Some(event) = self.events.peek().filter(|event| event.at_ns <= end_ns) {
+                self.clock.now_ns = event.at_ns;
+                self.handle_due();
+            }
+            self.clock.now_ns = end_ns;
+            if self.model.standstill_interrupts {
+                done.stamp_ns = self.clock.read(stands);
+                return Ok(());
+            }
         }
         done.stamp_ns = self.clock.read(stands);
         self.hand_over(done);

@@ -26,6 +26,10 @@ pub struct Model {
     pub pause_ns: Option<Range<u64>>,
     /// A turn in this time comes back at its end: the caller was stopped meanwhile, or had no CPU.
     pub standstill_ns: Option<Range<u64>>,
+    /// The same again and again, so many nanoseconds after it began; 0 is once.
+    pub standstill_every_ns: u64,
+    /// The turn that was stopped comes back with nothing, as a wait does that a signal interrupts.
+    pub standstill_interrupts: bool,
     /// The n-th request of a connection is answered with `answers[n % len]`.
     pub answers: Vec<Answer>,
     /// How the model server ends connections.
@@ -53,6 +57,8 @@ impl Model {
             queue: ServerQueue::PerConnection,
             pause_ns: None,
             standstill_ns: None,
+            standstill_every_ns: 0,
+            standstill_interrupts: false,
             answers: vec![answer.into()],
             ending: Ending::Never,
             send_window_bytes: 256 * 1024,
@@ -60,6 +66,15 @@ impl Model {
             end_ns: u64::MAX,
             faults: Faults::none(),
         }
+    }
+
+    /// When the caller goes on if it is stopped at `now_ns`.
+    pub(super) fn still_until_ns(&self, now_ns: u64) -> Option<u64> {
+        let still_ns = self.standstill_ns.as_ref()?;
+        let since_ns = now_ns.checked_sub(still_ns.start)?;
+        let passed = since_ns.checked_div(self.standstill_every_ns).unwrap_or(0);
+        let end_ns = still_ns.end + passed * self.standstill_every_ns;
+        (now_ns < end_ns).then_some(end_ns)
     }
 
     /// Scripted peers only: address `i` behaves as `listeners[i]`.

@@ -19,6 +19,8 @@ pub enum UnitFault {
     Empty,
     /// Below zero.
     Negative,
+    /// The option that comes next.
+    NextOption,
     /// Not a number, or not with a unit known here.
     Malformed,
     /// A number, but larger than allowed.
@@ -56,6 +58,9 @@ impl fmt::Display for UnitError {
         match self.fault {
             UnitFault::Empty => write!(f, "the value is empty; give {}", self.want),
             UnitFault::Negative => write!(f, "'{value}' is negative; give {}", self.want),
+            UnitFault::NextOption => {
+                write!(f, "'{value}' is an option, so the value is missing; give {}", self.want)
+            }
             UnitFault::Malformed => {
                 write!(f, "'{value}' cannot be read; give {}", self.want)
             }
@@ -132,13 +137,14 @@ pub fn parse_bytes(text: &str) -> Result<u64, UnitError> {
     if size.as_u64() == u64::MAX { Err(fail(UnitFault::TooLarge)) } else { Ok(size.as_u64()) }
 }
 
-/// The two faults that all quantities share.
+/// The faults that all quantities share.
 pub(super) fn reject_sign(text: &str) -> Result<(), UnitFault> {
-    match text.bytes().next() {
-        None => Err(UnitFault::Empty),
-        Some(b'-') => Err(UnitFault::Negative),
-        _ => Ok(()),
-    }
+    let Some(rest) = text.strip_prefix('-') else {
+        return if text.is_empty() { Err(UnitFault::Empty) } else { Ok(()) };
+    };
+    let is_option = rest.starts_with(|c: char| c == '-' || c.is_ascii_alphabetic());
+    let is_number = rest.parse::<f64>().is_ok();
+    Err(if is_option && !is_number { UnitFault::NextOption } else { UnitFault::Negative })
 }
 
 /// Tells `1e30`, `inf` and forty digits (numbers, but too large) from words.
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_wrong_duration_is_named_with_its_fault() {
-        use UnitFault::{Empty, Malformed, Negative, TooLarge};
+        use UnitFault::{Empty, Malformed, Negative, NextOption, TooLarge};
         for (text, fault) in [
             ("", Empty),
             ("-5s", Negative),
@@ -217,6 +223,8 @@ mod tests {
             ("-0.5", Negative),
             ("-inf", Negative),
             ("5s ago", Negative),
+            ("-t1", NextOption),
+            ("--latency", NextOption),
             ("NaN", Malformed),
             ("nan", Malformed),
             ("inf", TooLarge),

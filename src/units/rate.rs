@@ -12,7 +12,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 const DECIMALS_MAX: usize = 9;
 
 const WANT: &str = "a rate such as 1000, 10k/s, 300/m, 5/ms or 0.1/s (a bare number is per \
-                    second; at most 9 decimals)";
+                    second; at most 9 decimals, 8 per minute, 6 per hour)";
 const MAX: &str = "1G/s (one request every nanosecond)";
 
 /// Requests per time, exact: `count` requests every `per_ns` nanoseconds, in lowest terms, so that
@@ -63,7 +63,8 @@ impl Rate {
 /// Reads a rate: `10k/s`, `300/m`, `5/ms`, `0.1/s`, `6/h`; a bare number is per second.
 ///
 /// The number takes `k`, `M` or `G` (powers of 1000) and is kept exactly. Letters are read in
-/// either case. At most 9 decimals and at most 1e9 requests per second; zero is a rate.
+/// either case. At most 9 decimals, or as many as 64 bits keep exactly: 8 per minute and 6 per hour
+/// always fit. At most 1e9 requests per second; zero is a rate.
 pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     let fail = |fault| UnitError::new(text, fault, WANT, Some(MAX.to_owned()));
     reject_sign(text).map_err(fail)?;
@@ -201,12 +202,14 @@ mod tests {
 
     #[test]
     fn a_wrong_rate_is_named_with_its_fault() {
-        use UnitFault::{Empty, Malformed, Negative, TooFine, TooLarge};
+        use UnitFault::{Empty, Malformed, Negative, NextOption, TooFine, TooLarge};
         for (text, fault) in [
             ("", Empty),
             ("-1", Negative),
             ("-0.1/s", Negative),
             ("-inf", Negative),
+            ("-t1", NextOption),
+            ("--threads=1", NextOption),
             ("NaN", Malformed),
             ("nan/s", Malformed),
             ("inf", TooLarge),
@@ -220,6 +223,8 @@ mod tests {
             ("99999999999999999999999", TooLarge),
             ("0.0000000001", TooFine),
             ("0.000000001/h", TooFine),
+            ("0.0000001/h", TooFine),
+            ("1857.043252313/m", TooFine),
             ("/s", Malformed),
             ("/", Malformed),
             ("5/", Malformed),
@@ -271,6 +276,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn as_many_decimals_as_the_message_names_are_kept(
+            whole in 0..10_u64, fraction in 0..1_000_000_000_u64, unit in 0..3_usize
+        ) {
+            let (unit, decimals) = [("s", 9), ("m", 8), ("h", 6)][unit];
+            let fraction = &format!("{fraction:09}")[..decimals];
+            for scale in ["", "k"] {
+                let text = format!("{whole}.{fraction}{scale}/{unit}");
+                prop_assert!(parse_rate(&text).is_ok(), "{}", text);
+            }
+        }
+
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC{0,24}|[-+0-9.,/eEkKmMgGsnuihd]{0,24}") {
             let _ = parse_rate(&text);

@@ -51,6 +51,11 @@ const TICK_NS: u64 = 10_000_000;
 /// While requests wait, a turn this long is asked whether the thread was kept from running, in
 /// nanoseconds.
 const STARVED_LOOK_NS: u64 = 200_000;
+/// A turn that takes less than this, in nanoseconds, did not wait for what it brought.
+const AT_ONCE_NS: u64 = 50_000;
+/// Handling what a turn brought never takes this long, in nanoseconds, unless the thread lost its CPU
+/// meanwhile.
+const HANDLING_NS_MAX: u64 = 1_000_000;
 /// How often a ready worker looks whether the others are ready too, in nanoseconds.
 const STANDBY_NS: u64 = 1_000_000;
 /// Connection attempts under way at once, at least; many more would overflow common listen
@@ -135,7 +140,7 @@ pub struct Outcome {
     pub idle_spin_ns: u64,
     /// How long the drain took, in nanoseconds.
     pub drain_ns: u64,
-    /// Longest time between two turns of the window, in nanoseconds.
+    /// Longest time between two turns of the window that was no wait it wanted, in nanoseconds.
     pub turn_gap_ns_max: u64,
     /// Turns taken in the window.
     pub turns: u64,
@@ -178,8 +183,12 @@ pub struct Worker<B> {
     release: Option<Box<Release>>,
     mixed: Option<Box<Mixed>>,
     turn: u64,
+    /// When the backend came back from this turn.
+    stamp_ns: u64,
     /// When this turn's news could have been known.
     woken_ns: u64,
+    /// Since when the loop was not there, when it came back to find nothing; else out of reach.
+    unseen_since_ns: u64,
     /// What the thread had waited for a CPU when that was last asked.
     starved_seen_ns: u64,
     next_tick_ns: u64,
@@ -267,7 +276,9 @@ impl<B: Backend> Worker<B> {
                 .clone()
                 .map(|lane| Box::new(Mixed::new(lane, task.connections, task.seed))),
             turn: 0,
+            stamp_ns: 0,
             woken_ns: 0,
+            unseen_since_ns: u64::MAX,
             starved_seen_ns: 0,
             next_tick_ns: 0,
             next_expiry_ns: 0,
@@ -320,6 +331,8 @@ impl<B: Backend> Worker<B> {
         self.window.end_ns = self.window.start_ns;
         let duration_ns = self.task.duration_ns.unwrap_or(u64::MAX);
         self.window.deadline_ns = self.window.start_ns.saturating_add(duration_ns);
+        // All workers' intervals lie alike, and as the schedule does.
+        self.recorder.start_series(start_ns);
         if self.task.warmup_ns > 0 {
             self.recorder.enter(Phase::Warmup);
             if let Some(release) = &mut self.release {
@@ -399,12 +412,11 @@ impl<B: Backend> Worker<B> {
     /// Changes phase when its time has come. What is stamped with the boundary belongs to the later
     /// phase.
     #[inline]
-    fn step_phase(&mut self, last_ns: u64) {
+    fn step_phase(&mut self, gap_ns: u64) {
         let now_ns = self.recorder.now_ns();
         match self.recorder.phase() {
             Phase::Warmup if now_ns >= self.window.start_ns => self.enter_window(),
             Phase::Window => {
-                let gap_ns = now_ns.saturating_sub(last_ns);
                 self.window.turn_gap_ns_max = self.window.turn_gap_ns_max.max(gap_ns);
                 self.window.turns += 1;
                 if now_ns >= self.window.deadline_ns {
@@ -477,9 +489,14 @@ impl<B: Backend> Worker<B> {
         self.backend.turn(until_ns, done)?;
         self.turn += 1;
         let now_ns = done.stamp_ns;
+        // Handling the turn before, and coming back later than asked.
+        let wanted_ns = until_ns.clamp(last_ns, now_ns.max(last_ns));
+        let gap_ns = last_ns.saturating_sub(self.stamp_ns) + now_ns.saturating_sub(wanted_ns);
+        self.stamp_ns = now_ns;
+        self.end_intervals(now_ns, gap_ns);
         self.recorder.advance(now_ns);
-        self.note_delay(last_ns, until_ns);
-        self.step_phase(last_ns);
+        let had_room = self.note_delay(last_ns, until_ns, done.items.is_empty());
+        self.step_phase(gap_ns);
         if now_ns >= self.next_expiry_ns {
             self.end_late(&done.items);
         }
@@ -491,12 +508,11 @@ impl<B: Backend> Worker<B> {
             && release.has_room()
         {
             // What brought no connection back has held up nothing.
-            release.note_delay(self.woken_ns, now_ns);
+            release.note_delay(self.woken_ns, now_ns, had_room, self.open);
         }
         if self.release.is_some() && self.is_loaded() {
             if is_stale {
-                let now_ns = self.backend.now_ns();
-                self.recorder.advance(now_ns);
+                self.look_again(had_room);
             }
             self.release_due();
         }
@@ -521,10 +537,12 @@ impl<B: Backend> Worker<B> {
 
     /// On a schedule: finds out for how long this turn's news could have been known, had the loop been
     /// there: it came back later than it wanted to, or was ready to run and got no CPU. With no
-    /// connection free, there was nothing to know for as long as an answer takes at least: where
-    /// answers queue at the target, a delay shorter than that has held up nothing.
-    fn note_delay(&mut self, last_ns: u64, until_ns: u64) {
-        let Some(release) = &self.release else { return };
+    /// connection free, the news were answers, which came one after the other while it was away, for
+    /// as long as an answer takes at least: in the middle of that, on average. A turn that was
+    /// interrupted brings nothing, and what had come meanwhile is there at once in the next. True when
+    /// a connection was free.
+    fn note_delay(&mut self, last_ns: u64, until_ns: u64, is_empty: bool) -> bool {
+        let Some(release) = &self.release else { return false };
         let now_ns = self.recorder.now_ns();
         let mut delay_ns = now_ns - until_ns.clamp(last_ns, now_ns);
         if release.backlog() > 0 && now_ns - last_ns >= STARVED_LOOK_NS {
@@ -533,10 +551,47 @@ impl<B: Backend> Worker<B> {
             self.starved_seen_ns = starved_ns;
             delay_ns = delay_ns.max(more_ns.min(now_ns - last_ns));
         }
-        if !release.has_room() {
-            delay_ns = delay_ns.saturating_sub(self.recorder.service_least_ns());
+        if now_ns - last_ns < AT_ONCE_NS {
+            delay_ns = delay_ns.max(now_ns.saturating_sub(self.unseen_since_ns));
+        }
+        let was_away = delay_ns >= AT_ONCE_NS;
+        self.unseen_since_ns = if is_empty && was_away { now_ns - delay_ns } else { u64::MAX };
+        let had_room = release.has_room();
+        if !had_room {
+            delay_ns -= delay_ns.min(self.recorder.service_least_ns()) / 2;
         }
         self.woken_ns = now_ns - delay_ns;
+        had_room
+    }
+
+    /// On a schedule: reads the clock once more, as what is sent now leaves after all that was handled.
+    fn look_again(&mut self, had_room: bool) {
+        let now_ns = self.backend.now_ns();
+        if let Some(release) = &mut self.release
+            && now_ns.saturating_sub(self.stamp_ns) >= HANDLING_NS_MAX
+            && release.has_room()
+        {
+            release.note_delay(self.stamp_ns, now_ns, had_room, self.open);
+        }
+        self.end_intervals(now_ns, now_ns.saturating_sub(self.stamp_ns));
+        self.recorder.advance(now_ns);
+    }
+
+    /// Tells the series that the loop was not there for the last `gap_ns`. On a schedule, intervals
+    /// that are over by `now_ns` are ended one by one, each with what became due in it, however long
+    /// nobody looked.
+    #[inline]
+    fn end_intervals(&mut self, now_ns: u64, gap_ns: u64) {
+        let gone_ns = now_ns.saturating_sub(gap_ns);
+        if let Some(release) = &mut self.release
+            && matches!(self.recorder.phase(), Phase::Warmup | Phase::Window)
+        {
+            while let Some(end_ns) = self.recorder.interval_over(now_ns) {
+                let due = release.count_due_before(end_ns);
+                self.recorder.end_interval(end_ns, gone_ns, due);
+            }
+        }
+        self.recorder.stood_still(gone_ns, now_ns);
     }
 
     /// On a schedule: starts what is due, as far as connections have room and one turn goes. True

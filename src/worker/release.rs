@@ -64,6 +64,8 @@ pub(super) struct Release {
     backlog: u64,
     /// Intended time of the request before the next one to leave.
     left_before_ns: Option<u64>,
+    /// When that one could have left.
+    free_before_ns: u64,
     /// The connections to each server.
     seats: Vec<Seats>,
     /// The server of the next request to leave.
@@ -85,12 +87,15 @@ struct Seats {
     busy: Places,
     /// Since when a connection has had room.
     room_since_ns: u64,
+    /// How many connections there are to this server, or are to be.
+    connections: u32,
 }
 
 impl Seats {
-    fn new(connections: u32) -> Self {
-        let none = || Places::new(connections);
-        Self { idle: none(), busy: none(), room_since_ns: 0 }
+    /// For `connections` to this server, of all that are numbered below `places`.
+    fn new(places: u32, connections: u32) -> Self {
+        let none = || Places::new(places);
+        Self { idle: none(), busy: none(), room_since_ns: 0, connections }
     }
 
     #[inline]
@@ -102,7 +107,16 @@ impl Seats {
 impl Release {
     pub(super) fn new(pace: Pace, connections: u32, lane: Option<&Arc<Lane>>) -> Self {
         let lane = lane.filter(|lane| lane.has_origins()).cloned();
-        let origins = lane.as_ref().map_or(1, |lane| lane.targets().origins().len());
+        let seats = match &lane {
+            None => vec![Seats::new(connections, connections)],
+            Some(lane) => {
+                let to = |origin: usize| {
+                    lane.seats.iter().filter(|seat| seat.origin as usize == origin).count() as u32
+                };
+                let origins = 0..lane.targets().origins().len();
+                origins.map(|origin| Seats::new(connections, to(origin))).collect()
+            }
+        };
         // Until it has an origin, nothing of it is due.
         let first = pace.warmup.as_ref().unwrap_or(&pace.window).clone();
         Self {
@@ -112,7 +126,8 @@ impl Release {
             origin_ns: u64::MAX,
             backlog: 0,
             left_before_ns: None,
-            seats: (0..origins).map(|_| Seats::new(connections)).collect(),
+            free_before_ns: 0,
+            seats,
             origin: lane.as_ref().map_or(0, |lane| lane.target(0).origin as usize),
             lane,
             delays: Delays::new(),
@@ -134,6 +149,7 @@ impl Release {
         self.leaving = self.pace.window.clone();
         self.origin_ns = origin_ns;
         self.left_before_ns = None;
+        self.free_before_ns = 0;
         self.unsent = (0, 0);
         self.look_ahead();
     }
@@ -201,16 +217,25 @@ impl Release {
         seats.busy.set(index, has_room && !is_idle);
     }
 
-    /// Counts what has become due by now, and sheds what can no longer start in time.
-    pub(super) fn become_due(&mut self, recorder: &mut Recorder) {
-        let now_ns = recorder.now_ns();
-        let Some(since_origin_ns) = now_ns.checked_sub(self.origin_ns) else { return };
+    /// Takes what is due before `end_ns` over into the backlog, and says how much that is.
+    pub(super) fn count_due_before(&mut self, end_ns: u64) -> u64 {
+        let length_ns = end_ns.checked_sub(self.origin_ns);
+        let Some(last_ns) = length_ns.and_then(|length_ns| length_ns.checked_sub(1)) else {
+            return 0;
+        };
         let most = match self.pace.arrivals {
             Arrivals::Constant => u64::MAX,
             Arrivals::Poisson => DUE_PER_TURN,
         };
-        let count = self.due.take_until(since_origin_ns, most);
+        let count = self.due.take_until(last_ns, most);
         self.backlog += count;
+        count
+    }
+
+    /// Counts what has become due by now, and sheds what can no longer start in time.
+    pub(super) fn become_due(&mut self, recorder: &mut Recorder) {
+        let now_ns = recorder.now_ns();
+        let count = self.count_due_before(now_ns.saturating_add(1));
         recorder.due(count);
         let Some(deadline_ns) = self.pace.deadline_ns else { return };
         let mut shed = 0;
@@ -219,9 +244,10 @@ impl Release {
             if intended_ns.saturating_add(deadline_ns) >= now_ns {
                 return;
             }
-            self.take_leaving();
+            let free_ns = self.free_ns(now_ns, self.room() > 0);
+            let lag = self.lag(intended_ns, now_ns, free_ns);
+            self.take_leaving(free_ns);
             shed += 1;
-            let lag = self.lag(intended_ns, now_ns, self.room() > 0);
             recorder.shed(lag);
         }
     }
@@ -236,9 +262,23 @@ impl Release {
         self.backlog
     }
 
-    /// The loop was not there from `from_ns` to `to_ns`.
-    pub(super) fn note_delay(&mut self, from_ns: u64, to_ns: u64) {
-        self.delays.add(from_ns, to_ns);
+    /// The loop was not there from `from_ns` to `to_ns`, and now connections have room. What that
+    /// cost those who wait: all of it where a connection `had_room` before, because then wring alone
+    /// was missing. Else the target had requests to work on, and what it lacked is at most what the
+    /// connections that came back would have carried, of the `open` ones: a target that works on
+    /// all requests at once lost that share of its pace, one with a queue of its own less, and none
+    /// while the queue lasted.
+    pub(super) fn note_delay(&mut self, from_ns: u64, to_ns: u64, had_room: bool, open: u32) {
+        let seats = &self.seats[self.origin];
+        let delay_ns = to_ns.saturating_sub(from_ns);
+        let lost_ns = if had_room {
+            delay_ns
+        } else {
+            let came_back = u64::from(seats.room());
+            let open = u64::from(open.min(seats.connections)).max(came_back).max(1);
+            (u128::from(delay_ns) * u128::from(came_back) / u128::from(open)) as u64
+        };
+        self.delays.add(from_ns, to_ns, lost_ns);
     }
 
     /// Which connection takes the next requests, and how many: they are spread over all that have
@@ -255,30 +295,40 @@ impl Release {
     pub(super) fn leave(&mut self, recorder: &mut Recorder) -> u64 {
         let intended_ns = self.leaving_ns();
         let asked_gap_ns = self.left_before_ns.map_or(0, |before| self.asked_gap_ns(before));
-        let lag = self.lag(intended_ns, recorder.now_ns(), true);
-        recorder.left(lag, asked_gap_ns);
-        self.take_leaving();
+        let now_ns = recorder.now_ns();
+        let free_ns = self.free_ns(now_ns, true);
+        recorder.left(self.lag(intended_ns, now_ns, free_ns), asked_gap_ns);
+        self.take_leaving(free_ns);
         intended_ns
     }
 
-    fn take_leaving(&mut self) {
+    fn take_leaving(&mut self, free_ns: u64) {
         self.left_before_ns = Some(self.leaving_ns());
+        self.free_before_ns = free_ns;
         self.leaving.advance();
         self.backlog -= 1;
         self.look_ahead();
     }
 
-    /// The lag of a request due at `intended_ns`, and whose it is: wring's while a connection had
-    /// room, and before that while the loop was not there to see one.
+    /// Since when the next request could have left: a connection to its server had room, and the
+    /// request before it could have left. They leave in order, so what keeps one waiting for a
+    /// connection keeps those behind it waiting for the same.
     #[inline]
-    fn lag(&self, intended_ns: u64, now_ns: u64, has_room: bool) -> Lag {
-        let since_ns = self.seats[self.origin].room_since_ns;
-        let room_since_ns = if has_room { since_ns.min(now_ns) } else { now_ns };
+    fn free_ns(&self, now_ns: u64, has_room: bool) -> u64 {
+        let room_since_ns = self.seats[self.origin].room_since_ns;
+        let free_ns = if has_room { room_since_ns } else { now_ns };
+        free_ns.max(self.free_before_ns).min(now_ns)
+    }
+
+    /// The lag of a request due at `intended_ns` that could have left from `free_ns` on, and whose it
+    /// is: wring's from then on, and before that as far as the loop's own delays put it off.
+    #[inline]
+    fn lag(&self, intended_ns: u64, now_ns: u64, free_ns: u64) -> Lag {
         let total_ns = now_ns.saturating_sub(intended_ns);
-        let without_room_ns = room_since_ns.saturating_sub(intended_ns);
+        let without_room_ns = free_ns.saturating_sub(intended_ns);
         let mut late_ns = total_ns - without_room_ns;
         if without_room_ns > 0 {
-            late_ns += self.delays.between(intended_ns, room_since_ns).min(without_room_ns);
+            late_ns += self.delays.between(intended_ns, free_ns).min(without_room_ns);
         }
         Lag { intended_ns, total_ns, late_ns }
     }

@@ -11,6 +11,7 @@ mod paced;
 mod reach;
 mod seeds;
 mod tls;
+mod verdicts;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ struct Run {
     scratch_max: Option<u16>,
     tls: Option<crate::tls::Settings>,
     checks: Checks,
+    interval_ns: u64,
 }
 
 impl Run {
@@ -73,6 +75,7 @@ impl Run {
             scratch_max: None,
             tls: None,
             checks: Checks::default(),
+            interval_ns: 3600 * SECOND,
         }
     }
 
@@ -139,7 +142,7 @@ impl Run {
             lane: lane.clone(),
             seed: self.model.seed,
         };
-        let (writer, reader) = interval_queue(3600 * SECOND);
+        let (writer, reader) = interval_queue(self.interval_ns);
         let sim = Sim::new(setup, self.model.clone());
         let recorder = match &self.pace {
             Some(_) => Recorder::paced(writer),

@@ -330,8 +330,12 @@ pub(crate) fn said(output: &Output) -> String {
 /// Whether a run ended with `code`, or was called invalid for the one reason that this machine gave
 /// wring no CPU in time: its times are worth nothing then, and its counts are as exact as ever.
 pub(crate) fn ended_with(output: &Output, code: i32) -> bool {
-    const LATE: [&str; 3] =
-        ["a worker's loop stood still for ", "wring itself sent late", "waited for its CPU for "];
+    const LATE: [&str; 4] = [
+        "a worker's loop stood still for ",
+        "wring itself sent late",
+        "wring itself was late for the deadline",
+        "waited for its CPU for ",
+    ];
     let ended = output.status.code();
     if ended == Some(code) || ended != Some(4) {
         return ended == Some(code);

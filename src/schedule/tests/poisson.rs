@@ -135,3 +135,55 @@ fn the_bound_on_requests_ends_a_stream_early() {
     }
     assert!(*all.last().unwrap() < 10 * SECOND_NS);
 }
+
+#[test]
+fn the_first_arrivals_of_all_streams_are_dealt_to_those_they_belong_to() {
+    for profile in [constant("10k", DAY_NS), staged("0->10k:3s,10k:100s")] {
+        let profile = Arc::new(profile);
+        for (workers, total) in [(1, 500), (4, 500), (4, 1), (7, 20_000)] {
+            for seed in 1..=5 {
+                let parts = deal(&profile, Arrivals::Poisson, workers, seed, total);
+                assert_eq!(parts.iter().sum::<u64>(), total);
+                let stream = |worker: u32, part: u64| {
+                    let profile = profile.clone();
+                    let part = Some(part);
+                    Cursor::new(profile, Arrivals::Poisson, worker, workers, seed, part)
+                };
+                let first = |more: u64| -> Vec<Vec<u64>> {
+                    let with_part = (0..workers).zip(&parts);
+                    with_part.map(|(worker, part)| drain(stream(worker, part + more))).collect()
+                };
+                // Nobody's next one comes before anybody's last.
+                let last = merged(&first(0)).pop().unwrap();
+                for (more, part) in first(1).iter().zip(&parts) {
+                    assert!(more[*part as usize] >= last, "{workers} {total} {seed}");
+                }
+            }
+        }
+    }
+    // The mean of many is as long as asked; dealt in turn it would wait for the slowest.
+    let profile = Arc::new(constant("500", DAY_NS));
+    let lasts = (0..200).map(|seed| {
+        let parts = deal(&profile, Arrivals::Poisson, 4, seed, 500);
+        let ends = (0..4).zip(parts).map(|(worker, part)| {
+            let part = Some(part);
+            let all = drain(Cursor::new(profile.clone(), Arrivals::Poisson, worker, 4, seed, part));
+            all.last().copied().unwrap_or(0)
+        });
+        ends.max().unwrap() as f64 / SECOND_NS as f64
+    });
+    // Erlang: a standard deviation of 1 / sqrt(500), over 200 of them.
+    let mean = lasts.sum::<f64>() / 200.0;
+    assert!((mean - 1.0).abs() < 5.0 / (500.0_f64 * 200.0).sqrt(), "{mean}");
+}
+
+#[test]
+fn a_schedule_that_ends_before_its_number_of_requests_deals_what_there_is() {
+    let profile = Arc::new(constant("100", SECOND_NS));
+    let parts = deal(&profile, Arrivals::Poisson, 3, 9, 1_000_000);
+    for (worker, part) in (0..3).zip(parts) {
+        assert_eq!(part, arrivals(&profile, worker, 3, 9).len() as u64);
+    }
+    let parts = deal(&profile, Arrivals::Constant, 3, 9, 100);
+    assert_eq!(parts, [34, 33, 33]);
+}

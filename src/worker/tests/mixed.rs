@@ -7,7 +7,7 @@ use crate::record::TargetRecord;
 use crate::schedule::Arrivals;
 
 /// A target by method, path, weight and origin.
-fn target(method: &str, path: &str, weight: u32, origin: u32) -> Target {
+pub(super) fn target(method: &str, path: &str, weight: u32, origin: u32) -> Target {
     let request = Request::with_placeholders(method, path, "h", &[], Body::None).unwrap();
     Target { name: format!("{method} {path}"), weight, origin, request }
 }
@@ -18,11 +18,11 @@ fn origins(count: u32) -> Vec<Origin> {
         .collect()
 }
 
-fn targets(list: Vec<Target>, origins_count: u32) -> Arc<Targets> {
+pub(super) fn targets(list: Vec<Target>, origins_count: u32) -> Arc<Targets> {
     Arc::new(Targets::new(list, origins(origins_count)).unwrap())
 }
 
-fn on_schedule(run: &mut Run, rate: &str, duration_ns: u64) {
+pub(super) fn on_schedule(run: &mut Run, rate: &str, duration_ns: u64) {
     let profile = paced::profile(rate, Some(duration_ns));
     run.pace = Some(paced::pace_of(&profile, Arrivals::Constant, 0, 1));
     (run.requests, run.duration_ns) = (None, Some(duration_ns));

@@ -300,8 +300,9 @@ fn a_standstill_while_the_target_is_frozen_is_the_targets_all_the_same() {
 }
 
 #[test]
-fn delays_of_the_loop_hold_up_nothing_where_answers_queue_at_the_target() {
-    // Twice the capacity on 64 connections: an answer takes 64 ms, a standstill of ten is nothing.
+fn a_delay_of_the_loop_costs_those_behind_it_the_share_of_connections_it_kept_idle() {
+    // Twice the capacity on 64 connections: while it stands still for ten milliseconds ten of them
+    // come back, after five on average.
     let mut run = paced("2k", 5 * SECOND);
     run.model.service = Service::Constant(MS);
     (run.connections, run.timeout_ns) = (64, 30 * SECOND);
@@ -309,8 +310,64 @@ fn delays_of_the_loop_hold_up_nothing_where_answers_queue_at_the_target() {
     let (outcome, _) = run.run();
     let sending = &outcome.record.sending;
     near("started", window(&outcome).started as f64, 5_064.0, 15.0);
-    assert!(ms(&sending.late, 0.999) < 0.1, "{}", ms(&sending.late, 0.999));
+    near("of the ten", ms(&sending.late, 1.0), 5.0, 0.1);
+    near("of those behind them", ms(&sending.late, 0.99), 5.0 * 10.0 / 64.0, 0.1);
+    assert!(ms(&sending.late, 0.7) < 0.01, "{}", ms(&sending.late, 0.7));
     assert!(ms(&sending.waited, 1.0) > 2400.0);
+}
+
+/// What was due in each interval of a run, how long nobody was there in it, in milliseconds, and
+/// where it began.
+fn series(run: &Run) -> Vec<(u64, u64, u64)> {
+    let (worker, mut reader) = run.worker();
+    let control = Control::default();
+    control.start_at(0);
+    worker.run(&control);
+    std::iter::from_fn(|| reader.pop())
+        .map(|it| (it.flow.due, it.turn_gap_ns_max / MS, it.start_ns / MS))
+        .collect()
+}
+
+#[test]
+fn what_is_due_in_an_interval_is_what_the_schedule_says_whoever_was_not_there() {
+    let mut run = paced("1k", 4 * SECOND);
+    run.interval_ns = SECOND;
+    run.connections = 64;
+    let calm = series(&run);
+    assert_eq!(calm, [0, 1, 2, 3].map(|second| (1000, 0, second * 1000)));
+    run.model.standstill_ns = Some(1200 * MS..2500 * MS);
+    let still = series(&run);
+    assert_eq!(still[..4], [(1000, 0, 0), (1000, 800, 1000), (1000, 500, 2000), (1000, 0, 3000)]);
+    // Along a ramp the seconds are its integral, however many bounds a standstill covers.
+    let stages = parse_stages("0->1k:4s", limits::DURATION_NS_MAX).unwrap();
+    run.pace = Some(pace_of(&Arc::new(Profile::stages(stages).unwrap()), Arrivals::Constant, 0, 1));
+    let due = [125, 375, 625, 875].map(Some);
+    for still_ns in [None, Some(100 * MS..3500 * MS)] {
+        run.model.standstill_ns = still_ns;
+        let found = series(&run);
+        assert_eq!([0, 1, 2, 3].map(|at| found.get(at).map(|it| it.0)), due, "{found:?}");
+    }
+    // Of more intervals than anybody could hand over some become one.
+    (run.interval_ns, run.duration_ns) = (MS, Some(4 * SECOND));
+    let found = series(&run);
+    assert_eq!(found.iter().map(|it| it.0).sum::<u64>(), 2000);
+}
+
+#[test]
+fn a_wait_that_was_wanted_is_no_standstill() {
+    for rate in ["3", "1k"] {
+        let mut run = paced(rate, 2 * SECOND);
+        assert!(run.run().0.turn_gap_ns_max < MS, "{rate}");
+        run.model.standstill_ns = Some(SECOND..SECOND + 300 * MS);
+        let gap_ns = run.run().0.turn_gap_ns_max;
+        assert!((289 * MS..=300 * MS).contains(&gap_ns), "{rate}: {gap_ns}");
+    }
+    let mut run = Run::answering(OK);
+    run.model.service = Service::Constant(100 * MS);
+    (run.requests, run.duration_ns) = (None, Some(2 * SECOND));
+    assert!(run.run().0.turn_gap_ns_max < MS);
+    run.model.standstill_ns = Some(SECOND..SECOND + 300 * MS);
+    assert!(run.run().0.turn_gap_ns_max >= 289 * MS);
 }
 
 #[test]
