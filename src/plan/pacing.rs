@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::part;
 use crate::schedule::{Arrivals, Cursor, Profile};
 
 /// At which rate requests become due, and what happens when they cannot be sent then.
@@ -26,7 +27,8 @@ pub struct Pacing {
 }
 
 impl Pacing {
-    /// The window's requests of worker `worker` of `workers`, at most `requests` of them.
+    /// The window's requests of worker `worker` of `workers`, where all of them together start at
+    /// most `requests`: the worker takes the indexes `k` with `k mod workers = worker`.
     pub fn window_share(
         &self,
         worker: u32,
@@ -35,7 +37,8 @@ impl Pacing {
         requests: Option<u64>,
     ) -> Cursor {
         let profile = Arc::clone(&self.profile);
-        Cursor::new(profile, self.arrivals, worker, workers, seed, requests)
+        let own = requests.map(|total| part(total, workers, worker));
+        Cursor::new(profile, self.arrivals, worker, workers, seed, own)
     }
 
     /// The same for the warm-up, whose random arrivals are others than the window's.
@@ -71,5 +74,42 @@ impl Pacing {
     pub fn end_rate_per_s(&self) -> f64 {
         let length_ns = self.profile.length_ns().unwrap_or(1);
         self.profile.rate_per_s_at(length_ns.saturating_sub(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::parse_rate;
+
+    #[test]
+    fn on_a_schedule_a_number_of_requests_is_the_indexes_below_it_whatever_the_threads() {
+        let profile = Arc::new(Profile::constant(parse_rate("1000/s").unwrap(), None).unwrap());
+        let pacing = Pacing {
+            profile,
+            warmup: None,
+            arrivals: Arrivals::Constant,
+            deadline_ns: None,
+            limits_ns: Vec::new(),
+            spin: false,
+            described: String::new(),
+        };
+        for total in [0, 1, 7, 50] {
+            for workers in 1..9 {
+                let taken = |worker| {
+                    let mut cursor = pacing.window_share(worker, workers, 0, Some(total));
+                    let times = std::iter::from_fn(|| {
+                        let due_ns = cursor.peek_ns();
+                        cursor.advance();
+                        due_ns
+                    });
+                    times.collect::<Vec<u64>>()
+                };
+                let mut all: Vec<u64> = (0..workers).flat_map(taken).collect();
+                all.sort_unstable();
+                let expected: Vec<u64> = (0..total).map(|k| k * 1_000_000).collect();
+                assert_eq!(all, expected, "{total} on {workers}");
+            }
+        }
     }
 }

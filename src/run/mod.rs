@@ -7,6 +7,7 @@
 //! signals into stop requests, and at the end joins the workers and adds their records up.
 
 mod cost;
+mod ends;
 mod engine;
 mod quota;
 mod session;
@@ -479,7 +480,7 @@ fn spawn<B: Engine>(
         connection_first: share.connection_first,
         addresses: plan.addresses.len() as u32,
         requests: share.requests,
-        pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),
+        pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, index)),
         duration_ns: plan.stop.duration_ns,
         warmup_ns: plan.warmup_ns,
         drain_ns: plan.drain_ns,
@@ -589,10 +590,10 @@ fn shape(plan: &Plan, arena: &Arena) -> Shape {
 }
 
 /// One worker's share of the schedule.
-fn pace(plan: &Plan, pacing: &Pacing, share: &Share, index: usize) -> Pace {
+fn pace(plan: &Plan, pacing: &Pacing, index: usize) -> Pace {
     let (worker, workers) = (index as u32, plan.shares.len() as u32);
     Pace {
-        window: pacing.window_share(worker, workers, plan.seed, share.requests),
+        window: pacing.window_share(worker, workers, plan.seed, plan.stop.requests),
         warmup: pacing.warmup_share(worker, workers, plan.seed),
         profile: Arc::clone(&pacing.profile),
         arrivals: pacing.arrivals,
@@ -639,8 +640,9 @@ fn assemble(
     let start_ns = outcomes().map(|o| o.window_start_ns).max().unwrap_or(0);
     // A worker without a part of the requests does not make the window longer.
     let at_work = |o: &&Outcome| o.record.phase(Phase::Window).started > 0;
-    let ends_ns = outcomes().filter(at_work).map(|o| o.window_end_ns);
-    let end_ns = ends_ns.max().or_else(|| outcomes().map(|o| o.window_end_ns).max());
+    let ends_ns: Vec<u64> = outcomes().filter(at_work).map(|o| o.window_end_ns).collect();
+    let last_ns = ends_ns.iter().copied().max();
+    let end_ns = last_ns.or_else(|| outcomes().map(|o| o.window_end_ns).max());
     result.window_ns = end_ns.unwrap_or(0).saturating_sub(start_ns);
     result.drain_ns = outcomes().map(|o| o.drain_ns).max().unwrap_or(0);
     let mut records: Vec<WorkerRecord> = Vec::with_capacity(done.len());
@@ -669,6 +671,10 @@ fn assemble(
         result.total.merge(record);
     }
     result.total.findings.condense(&plan.checks);
+    if plan.pacing.is_none() && plan.stop.requests.is_some() {
+        let median_ns = result.total.latency.quantile(0.5);
+        result.remarks.extend(ends::apart(&ends_ns, result.window_ns, median_ns));
+    }
     if result.open.at_start < plan.connections && result.window_ns > 0 {
         result.remarks.push(format!(
             "only {} of {} connections were open when the window started",

@@ -175,7 +175,7 @@ impl Session {
         for (index, (lane, share)) in self.lanes.iter_mut().zip(&plan.shares).enumerate() {
             let block = Block {
                 requests: share.requests,
-                pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),
+                pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, index)),
                 duration_ns: plan.stop.duration_ns,
                 warmup_ns: plan.warmup_ns,
                 drain_ns: plan.drain_ns,
