@@ -8,6 +8,7 @@
 //! Allocates in `new` alone.
 
 mod addresses;
+mod standing;
 mod targets;
 mod timeline;
 mod tls;
@@ -18,6 +19,7 @@ use crate::limits;
 use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCounts, TlsFault};
 
 pub use addresses::AddressCounts;
+pub use standing::Standing;
 pub use targets::{STATUS_CLASSES, TargetCounts, TargetRecord, status_class};
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
 pub use tls::{TlsFacts, TlsRecord};
@@ -793,8 +795,21 @@ impl Recorder {
         }
     }
 
+    /// Shows whoever watches how the counts stand.
+    pub fn show(&self) {
+        let sum = |pick: fn(&PhaseCounts) -> u64| self.record.phases.iter().map(pick).sum();
+        self.intervals.show(Standing {
+            due: sum(|phase| phase.due),
+            completed: sum(|phase| phase.completed),
+            failed: sum(|phase| phase.failed.total()),
+            inflight: self.inflight,
+            backlog: self.backlog,
+        });
+    }
+
     /// Ends the record; the last, partial interval is handed over.
     pub fn finish(mut self) -> WorkerRecord {
+        self.show();
         self.intervals.finish(self.now_ns, self.inflight, self.backlog);
         if let Some(inspector) = self.inspector {
             self.record.findings = inspector.finish();

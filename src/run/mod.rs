@@ -9,6 +9,7 @@
 mod cost;
 mod ends;
 mod engine;
+mod progress;
 mod quota;
 mod session;
 mod timeline;
@@ -41,12 +42,14 @@ use crate::worker::{
 
 use cost::CostWatch;
 use engine::{Engine, setup, setup_of_lane};
+use progress::ProgressWatch;
 use quota::QuotaWatch;
 use session::Seat;
 use timeline::Timeline;
 use warmup::WarmupWatch;
 
 pub use engine::settle;
+pub use progress::Progress;
 pub use session::Session;
 pub use wakeup::wakeup_latency;
 
@@ -174,31 +177,6 @@ fn tls_advice(cause: TlsFault) -> &'static str {
     }
 }
 
-/// What the run looks like at this moment, for whoever watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Since the load began, in nanoseconds.
-    pub elapsed_ns: u64,
-    /// How long the load is to last, if that is known.
-    pub total_ns: Option<u64>,
-    /// Requests completed per second in the latest interval.
-    pub requests_per_s: f64,
-    /// Median latency of the latest interval.
-    pub p50_ns: Option<u64>,
-    /// 99th percentile of the latest interval.
-    pub p99_ns: Option<u64>,
-    /// Requests failed so far.
-    pub failed: u64,
-    /// Requests completed so far.
-    pub completed: u64,
-    /// Requests that became due per second in the latest interval; `None` in a closed loop.
-    pub asked_per_s: Option<f64>,
-    /// Requests due and not sent at the end of the latest interval.
-    pub backlog: u64,
-    /// Requests in flight at the end of the latest interval.
-    pub inflight: u64,
-}
-
 /// What a worker thread brings home.
 struct Done {
     outcome: Outcome,
@@ -296,7 +274,7 @@ fn conclude(
     collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
-    let Collected { mut timeline, mut cost, quota, warmup } = collected;
+    let Collected { mut timeline, mut cost, quota, warmup, progress: _ } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
@@ -353,6 +331,7 @@ struct Collected {
     cost: CostWatch,
     quota: QuotaWatch,
     warmup: WarmupWatch,
+    progress: ProgressWatch,
 }
 
 impl Collected {
@@ -363,6 +342,7 @@ impl Collected {
             cost: CostWatch::new(plan),
             quota: QuotaWatch::new(),
             warmup: WarmupWatch::new(plan),
+            progress: ProgressWatch::new(load_ns(plan), plan.pacing.is_some()),
         }
     }
 }
@@ -381,11 +361,10 @@ fn supervise(
     collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
-    let Collected { timeline, cost, quota, warmup } = collected;
+    let Collected { timeline, cost, quota, warmup, progress } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
-    let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
-    let mut seen_ns = 0;
+    let total_ns = load_ns(plan);
     let workers_all = plan.shares.len();
     loop {
         let count = ended();
@@ -397,7 +376,7 @@ fn supervise(
             (Some(_), None) => LOOK,
             (Some(_), Some(shortest)) => {
                 let end_ns =
-                    control.start_ns().zip(progress.total_ns).map(|(start, ns)| start + ns);
+                    control.start_ns().zip(total_ns).map(|(start, ns)| start + ns);
                 let left_ns = end_ns.map_or(u64::MAX, |ns| ns.saturating_sub(clock.now_ns()));
                 Duration::from_nanos(left_ns).clamp(shortest, LOOK)
             }
@@ -427,23 +406,8 @@ fn supervise(
         }
         timeline.collect(false);
         warmup.look(clock.now_ns(), timeline.seconds(), plan, control);
-        if let (Some(start_ns), Some(second)) = (control.start_ns(), timeline.last()) {
-            progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
-            if second.start_ns + second.length_ns > seen_ns {
-                seen_ns = second.start_ns + second.length_ns;
-                progress.inflight = second.inflight_end;
-                let per_ns = second.flow.completed as f64 / second.length_ns.max(1) as f64;
-                progress.requests_per_s = per_ns * 1e9;
-                let due_per_ns = second.flow.due as f64 / second.length_ns.max(1) as f64;
-                progress.asked_per_s = plan.pacing.is_some().then_some(due_per_ns * 1e9);
-                progress.backlog = second.backlog_end;
-                (progress.p50_ns, progress.p99_ns) = (second.p50_ns, second.p99_ns);
-            }
-        } else if let Some(start_ns) = control.start_ns() {
-            progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
-        }
-        (progress.completed, progress.failed) = timeline.so_far();
-        watch(&progress);
+        let elapsed_ns = control.start_ns().map(|ns| clock.now_ns().saturating_sub(ns));
+        watch(progress.look(elapsed_ns, timeline.standing(), timeline.last()));
     }
     opening_ns.unwrap_or_else(|| clock.now_ns() - begun_ns)
 }

@@ -313,6 +313,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_watches_sees_counts_and_a_rate_long_before_an_interval_is_over() {
+        let server = serve(0, None);
+        let mut plan = plan_of(server.address());
+        plan.stop.duration_ns = Some(500 * MS);
+        plan.interval_ns = 3_600_000 * MS;
+        let mut seen = Vec::new();
+        let mut session = Session::open(&plan).unwrap();
+        session
+            .block(&plan, &Signals::default(), &mut |progress| seen.push(*progress))
+            .unwrap();
+        assert!(seen.iter().any(|p| p.inflight > 0 && p.elapsed_ns < 400 * MS), "{seen:?}");
+        assert!(seen.iter().any(|p| p.requests_per_s.is_some_and(|rate| rate > 100.0)), "{seen:?}");
+    }
+
+    #[test]
     fn two_sessions_take_turns_and_a_plan_may_ask_for_a_number_of_requests() {
         let (a, b) = (serve(0, None), serve(0, Some(7)));
         let plans = [plan_of(a.address()), plan_of(b.address())];

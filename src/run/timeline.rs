@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::hist::Hist;
 use crate::limits;
-use crate::record::{Interval, IntervalReader};
+use crate::record::{Interval, IntervalReader, Standing};
 use crate::result::{Second, halve};
 
 /// Puts the series together while the run goes on.
@@ -20,8 +20,6 @@ pub(super) struct Timeline {
     intervals_per_entry: u64,
     intervals: u64,
     load_start_ns: u64,
-    completed: u64,
-    failed: u64,
     scratch: Hist,
     /// Latencies to count the exceedances of, and those of each entry.
     limits_ns: Vec<u64>,
@@ -59,8 +57,6 @@ impl Timeline {
             intervals_per_entry: 1,
             intervals: 0,
             load_start_ns: 0,
-            completed: 0,
-            failed: 0,
             scratch: Hist::new(limits::LATENCY_NS_MAX),
             limits_ns: Vec::new(),
             over_limits: Vec::new(),
@@ -94,9 +90,13 @@ impl Timeline {
         }
     }
 
-    /// Requests completed and failed in all complete entries.
-    pub(super) fn so_far(&self) -> (u64, u64) {
-        (self.completed, self.failed)
+    /// How the counts of all workers stood of late.
+    pub(super) fn standing(&self) -> Standing {
+        let mut standing = Standing::default();
+        for lane in &self.workers {
+            standing.merge(&lane.reader.standing());
+        }
+        standing
     }
 
     /// The complete entries so far.
@@ -165,8 +165,6 @@ impl Timeline {
     fn append(&mut self, second: Second) {
         let joins_last = !self.intervals.is_multiple_of(self.intervals_per_entry);
         self.intervals += 1;
-        self.completed += second.flow.completed;
-        self.failed += second.flow.failed;
         self.seconds.push(second);
         if joins_last {
             let tail = self.seconds.len() - 2;

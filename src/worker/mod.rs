@@ -480,6 +480,7 @@ impl<B: Backend> Worker<B> {
         self.connect_due();
         if now_ns >= self.next_tick_ns {
             self.next_tick_ns = now_ns + TICK_NS;
+            self.recorder.show();
             self.check_times();
             if self.release.is_some() {
                 self.starved_seen_ns = (self.cpu_time)().starved_ns;
