@@ -355,7 +355,7 @@ fn ceiling(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
             depth: ask.depth,
             requests_per_s: result.requests_per_s(),
             latencies: Latencies::of(&result.total.latency),
-            is_generator_limited: matches!(result.verdict, Verdict::GeneratorLimited { .. }),
+            is_generator_limited: result.verdict.is_short_of_time(),
             is_valid: !matches!(result.verdict, Verdict::Invalid(_))
                 && result.window_completed() > 0,
         };

@@ -87,6 +87,11 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
         server: result.server.as_ref().map(server::to_schema),
         cpu_quota: result.quota.as_ref().map(quota::to_schema),
         target_on_this_machine: result.target_on_this_machine,
+        target_cpus: result.target_cpus.clone(),
+        silent_end: result.silent_end.map(|silent| schema::SilentEnd {
+            length_ns: silent.length_ns,
+            inflight: silent.inflight,
+        }),
         suspended_ns: result.suspended_ns,
         window_start_monotonic_ns: result.window_start_monotonic_ns,
         opening: phase(Phase::Opening, Some(result.opening_ns)),
@@ -227,6 +232,11 @@ fn verdict(result: &RunResult) -> schema::Verdict {
     };
     match &result.verdict {
         Verdict::GeneratorLimited { busy_share } => verdict.busy_share = Some(*busy_share),
+        Verdict::ShortOfCpu { busy_share, starved_share } => {
+            verdict.busy_share = Some(*busy_share);
+            verdict.starved_share = Some(*starved_share);
+        }
+        Verdict::NotJudged => {}
         Verdict::NotGeneratorLimited { busy_share, try_connections } => {
             verdict.busy_share = Some(*busy_share);
             verdict.try_connections = *try_connections;

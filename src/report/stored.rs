@@ -19,7 +19,7 @@ use crate::record::{
 };
 use crate::result::{
     Asked, Identity, IdentityCheck, Interrupted, Invalid, Manifest, OpenConnections, RunResult,
-    Schedule, Second, Verdict, WorkerSummary,
+    Schedule, Second, SilentEnd, Verdict, WorkerSummary,
 };
 
 use super::schema::{self, SCHEMA_VERSION};
@@ -250,6 +250,8 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         late_ns_max: Vec::new(),
         interrupted: report.interrupted.as_deref().map(interrupted).transpose()?,
         target_on_this_machine: report.target_on_this_machine,
+        target_cpus: report.target_cpus,
+        silent_end: report.silent_end.map(|silent| silent_end(&silent)).transpose()?,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
         warmed_up: report.warmed_up.map(|w| steady::from_schema(w, AMOUNT_MAX)).transpose()?,
@@ -436,6 +438,14 @@ fn identity_check(stored: &schema::Identity) -> Result<IdentityCheck, ReadError>
     })
 }
 
+fn silent_end(stored: &schema::SilentEnd) -> Result<SilentEnd, ReadError> {
+    let schema::SilentEnd { length_ns, inflight } = *stored;
+    if length_ns > AMOUNT_MAX || inflight > AMOUNT_MAX {
+        return Err(ReadError::Implausible("silent_end"));
+    }
+    Ok(SilentEnd { length_ns, inflight })
+}
+
 fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
     let share = |share: Option<f64>, what, max: f64| match share {
         Some(share) if (0.0..=max).contains(&share) => Ok(share),
@@ -444,6 +454,11 @@ fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
     let busy_share = || share(stored.busy_share, "busy_share", 1.0);
     match stored.kind.as_str() {
         "generator-limited" => Ok(Verdict::GeneratorLimited { busy_share: busy_share()? }),
+        "short of CPU" => Ok(Verdict::ShortOfCpu {
+            busy_share: busy_share()?,
+            starved_share: share(stored.starved_share, "starved_share", 1.0)?,
+        }),
+        "not judged" => Ok(Verdict::NotJudged),
         "not generator-limited" => Ok(Verdict::NotGeneratorLimited {
             busy_share: busy_share()?,
             try_connections: stored.try_connections,

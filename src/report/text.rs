@@ -342,7 +342,10 @@ fn identities(result: &RunResult, verbose: bool, page: &mut Page) {
 
 fn verdict(result: &RunResult, page: &mut Page) {
     let color = match result.verdict {
-        Verdict::GeneratorLimited { .. } | Verdict::RateNotHeld { .. } => YELLOW,
+        Verdict::GeneratorLimited { .. }
+        | Verdict::ShortOfCpu { .. }
+        | Verdict::NotJudged
+        | Verdict::RateNotHeld { .. } => YELLOW,
         Verdict::NotGeneratorLimited { .. } | Verdict::ScheduleKept { .. } => GREEN,
         Verdict::Invalid(_) => RED,
     };

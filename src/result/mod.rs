@@ -22,7 +22,9 @@ pub use drift::{WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
 pub use quota::QuotaUse;
 use threshold::Threshold;
-pub use verdict::{BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
+pub use verdict::{
+    BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns, silent_at_end,
+};
 
 /// What was asked for, as far as reports show it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -173,6 +175,15 @@ pub struct OpenConnections {
     pub max: u32,
 }
 
+/// How long before the window's end the last answer came, when requests were in flight then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SilentEnd {
+    /// From the last answer, or the window's start, to its end; to within some 50 ms.
+    pub length_ns: u64,
+    /// Requests in flight at its end.
+    pub inflight: u64,
+}
+
 /// One interval of the whole run, all workers together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Second {
@@ -256,8 +267,13 @@ pub struct RunResult {
     pub suspended_ns: u64,
     /// Why it ended early, if it did.
     pub interrupted: Option<Interrupted>,
-    /// Generator and target share CPUs (the target is on this machine).
+    /// The target is on this machine.
     pub target_on_this_machine: bool,
+    /// The CPUs that the target's threads may use, where that was looked at (a worker had waited for
+    /// its own) and could be found.
+    pub target_cpus: Option<Vec<u32>>,
+    /// The quiet before the window's end, if answers were awaited then.
+    pub silent_end: Option<SilentEnd>,
     /// Requests the target received whole, where the target's own count is known.
     pub target_requests: Option<u64>,
     /// How the warm-up went, where it was to end by itself.
@@ -309,9 +325,15 @@ impl RunResult {
         per_s(self.total.phase(Phase::Window).bytes_in, self.window_ns)
     }
 
+    /// The largest share of the window that any worker was busy: its CPU time less the idle spin,
+    /// `0.0 ..= 1.0`.
+    pub fn busy_share_max(&self) -> f64 {
+        self.share_max(|worker| worker.busy_ns)
+    }
+
     /// The largest share of the window that any worker had no time to spare in, because it was busy
     /// or waited for its CPU, `0.0 ..= 1.0`.
-    pub fn busy_share_max(&self) -> f64 {
+    pub fn occupied_share_max(&self) -> f64 {
         let throttled_ns = self.throttled_ns();
         self.share_max(|worker| worker.busy_ns + worker.starved_ns.max(throttled_ns))
     }
@@ -320,6 +342,18 @@ impl RunResult {
     pub fn starved_share_max(&self) -> f64 {
         let throttled_ns = self.throttled_ns();
         self.share_max(|worker| worker.starved_ns.max(throttled_ns))
+    }
+
+    /// The target may be what a worker waits for its CPU for: it is on this machine, and not known to
+    /// have CPUs of its own.
+    pub fn may_share_cpus(&self) -> bool {
+        let Some(theirs) = &self.target_cpus else { return self.target_on_this_machine };
+        let is_theirs = |cpu: &u32| theirs.contains(cpu);
+        let shares = |worker: &WorkerSummary| match &worker.cpu {
+            Some(cpu) => is_theirs(cpu),
+            None => self.manifest.cpus_allowed.iter().any(is_theirs),
+        };
+        self.target_on_this_machine && self.workers.iter().any(shares)
     }
 
     /// How long a quota kept each worker from running, if all of them alike. Not every kernel counts
@@ -412,6 +446,8 @@ impl Default for RunResult {
             suspended_ns: 0,
             interrupted: None,
             target_on_this_machine: false,
+            target_cpus: None,
+            silent_end: None,
             target_requests: None,
             warmed_up: None,
             server: None,

@@ -12,6 +12,7 @@ mod engine;
 mod progress;
 mod quota;
 mod session;
+mod silence;
 mod timeline;
 mod wakeup;
 mod warmup;
@@ -45,6 +46,7 @@ use engine::{Engine, setup, setup_of_lane};
 use progress::ProgressWatch;
 use quota::QuotaWatch;
 use session::Seat;
+use silence::SilenceWatch;
 use timeline::Timeline;
 use warmup::WarmupWatch;
 
@@ -65,6 +67,9 @@ const SPIN_NS_MAX: u64 = 2_000_000;
 /// Opening waits so much longer than an attempt may take, so that those which nobody answers end as
 /// timed out, not as undecided.
 const OPENING_SPARE_NS: u64 = 50_000_000;
+/// From this share of the window on that a worker waited for its CPU, it matters which CPUs a target
+/// on this machine has.
+const STARVED_SHARE_LOOK: f64 = 0.05;
 /// Descriptors beside those of connections: standard streams, rings, report files.
 pub const DESCRIPTORS_SPARE: u64 = 64;
 
@@ -274,7 +279,7 @@ fn conclude(
     collected: Collected,
     target_requests: Option<u64>,
 ) -> Result<RunResult, RunError> {
-    let Collected { mut timeline, mut cost, quota, warmup, progress: _ } = collected;
+    let Collected { mut timeline, mut cost, quota, warmup, silence, .. } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
@@ -321,6 +326,10 @@ fn conclude(
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
     result.suspended_ns = if suspended_ns < SUSPENSION_NS_MIN { 0 } else { suspended_ns };
     result.interrupted = interrupted(plan, signals, &result);
+    result.silent_end = silence.tell(window_start_ns, &result);
+    if result.target_on_this_machine && result.starved_share_max() >= STARVED_SHARE_LOOK {
+        result.target_cpus = sys::cpus_of_listeners(&plan.addresses);
+    }
     result.verdict = judge(&result);
     Ok(result)
 }
@@ -332,6 +341,7 @@ struct Collected {
     quota: QuotaWatch,
     warmup: WarmupWatch,
     progress: ProgressWatch,
+    silence: SilenceWatch,
 }
 
 impl Collected {
@@ -343,6 +353,7 @@ impl Collected {
             quota: QuotaWatch::new(),
             warmup: WarmupWatch::new(plan),
             progress: ProgressWatch::new(load_ns(plan), plan.pacing.is_some()),
+            silence: SilenceWatch::default(),
         }
     }
 }
@@ -361,7 +372,7 @@ fn supervise(
     collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
-    let Collected { timeline, cost, quota, warmup, progress } = collected;
+    let Collected { timeline, cost, quota, warmup, progress, silence } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
     let total_ns = load_ns(plan);
@@ -375,8 +386,7 @@ fn supervise(
             (None, _) => LOOK / 20,
             (Some(_), None) => LOOK,
             (Some(_), Some(shortest)) => {
-                let end_ns =
-                    control.start_ns().zip(total_ns).map(|(start, ns)| start + ns);
+                let end_ns = control.start_ns().zip(total_ns).map(|(start, ns)| start + ns);
                 let left_ns = end_ns.map_or(u64::MAX, |ns| ns.saturating_sub(clock.now_ns()));
                 Duration::from_nanos(left_ns).clamp(shortest, LOOK)
             }
@@ -406,8 +416,11 @@ fn supervise(
         }
         timeline.collect(false);
         warmup.look(clock.now_ns(), timeline.seconds(), plan, control);
-        let elapsed_ns = control.start_ns().map(|ns| clock.now_ns().saturating_sub(ns));
-        watch(progress.look(elapsed_ns, timeline.standing(), timeline.last()));
+        let (now_ns, standing) = (clock.now_ns(), timeline.standing());
+        let window_end_ns = window(plan, control).and_then(|(_, end_ns)| end_ns);
+        silence.look(now_ns, window_end_ns, standing.completed);
+        let elapsed_ns = control.start_ns().map(|ns| now_ns.saturating_sub(ns));
+        watch(progress.look(elapsed_ns, standing, timeline.last()));
     }
     opening_ns.unwrap_or_else(|| clock.now_ns() - begun_ns)
 }

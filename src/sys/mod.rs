@@ -16,6 +16,7 @@ mod dial;
 mod errno;
 mod fitness;
 mod host;
+mod listener;
 mod net;
 mod poll;
 mod shortage;
@@ -38,6 +39,7 @@ pub use host::{
     FdLimit, MachineFacts, ensure_descriptors, io_uring_disabled, io_wq_threads,
     is_seccomp_filtered, peak_resident_bytes, refuse_huge_pages, resident_bytes,
 };
+pub use listener::cpus_of_listeners;
 pub use net::{
     RawAddress, ResolveError, UNIX_PATH_BYTES_MAX, is_local_address, resolve, set_linger_zero,
     set_receive_low_water, set_tcp_congestion, tcp_congestion_available, tcp_congestion_known,
