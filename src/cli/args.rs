@@ -75,6 +75,9 @@ pub enum Command {
     /// Measure one endpoint (the command may be left out)
     Run(UrlArgs),
     /// Measure the built-in server: needs nothing else on this machine
+    ///
+    /// The report ends with what this machine can do, in five short runs; --json and -o have that as
+    /// the object `machine`.
     Selftest(RunArgs),
     /// Tell which of two servers, builds or stored results is faster
     Compare(Box<compare::CompareArgs>),

@@ -10,10 +10,10 @@ use std::thread;
 use super::args::RunArgs;
 use super::error::CliError;
 use super::lower::{self, RunJob};
-use super::{execute, write_stderr, write_stdout};
+use super::{execute, write_stderr};
 use crate::plan::{self, Network, Plan, Request, StopAfter};
-use crate::report::table::{self, Figure, MachineFigures, Side};
-use crate::result::RunResult;
+use crate::hist::Hist;
+use crate::result::{Figure, MachineFigures, RunResult, Side};
 use crate::run;
 use crate::sys::{self, Signals};
 use crate::target::{Config, Engine, Server, Timing};
@@ -23,8 +23,10 @@ use crate::target::{Config, Engine, Server, Timing};
 const DURATION_NS: u64 = 5_000_000_000;
 /// Length of the run behind one figure, in nanoseconds.
 const FIGURE_NS: u64 = 1_000_000_000;
-/// Waits behind the wake-up figure, one millisecond each.
-const WAKE_UPS: u32 = 500;
+/// Waits behind the wake-up figure, one millisecond each, …
+const WAKE_UPS: u64 = 500;
+/// … and so many of them before it is looked whether the user wants to stop.
+const WAKE_UPS_ROUND: u32 = 25;
 /// A side that was busy for this share of its CPUs had nothing to spare.
 const BUSY_SHARE: f64 = 0.9;
 const BODY_BYTES: u64 = 100;
@@ -66,7 +68,11 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     if !args.quiet {
         let side = |cpus: &[u32]| format!("{} CPU{}", cpus.len(), plural(cpus.len()));
         write_stderr(&if division.shared {
-            "wring: generator and target share one CPU: each slows the other down".to_owned()
+            let shared = match division.client.len() {
+                1 => "one CPU".to_owned(),
+                count => format!("{count} CPUs"),
+            };
+            format!("wring: generator and target share {shared}: each slows the other down")
         } else {
             let (client, target) = (side(&division.client), side(&division.target));
             format!("wring: {client} for the generator, {target} for the built-in target")
@@ -82,16 +88,21 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     let mut job = lower::run(args, &url, argv, allowed).map_err(CliError::from)?;
     // Says why not io_uring, for the target as well.
     execute::settle(&mut job)?;
-    let result = execute::measure(&job, &signals, &|| Some(server.counts().requests))?;
+    let mut result = execute::measure(&job, &signals, &|| Some(server.counts().requests))?;
     let RunJob { plan, output, .. } = job;
-    let with_figures = !output.json_stdout && signals.count() == 0;
-    execute::present(&result, output)?;
-    if with_figures {
-        let figures = figures(&plan, &division, &server, &signals)?;
-        write_stdout(b"\n")?;
-        write_stdout(&table::machine(&figures))?;
+    let mut failed = None;
+    if signals.count() == 0 {
+        if !output.quiet {
+            write_stderr("wring: measured; now what this machine can do");
+        }
+        let mut figures = MachineFigures::default();
+        failed = measure_figures(&plan, &division, &server, &signals, &mut figures).err();
+        result.machine = Some(figures);
+        result.interrupted = run::interrupted_by(&signals);
     }
-    Ok(execute::exit_code(&result))
+    signals.release();
+    execute::present(&result, output)?;
+    failed.map_or_else(|| Ok(execute::exit_code(&result)), Err)
 }
 
 fn plural(count: usize) -> &'static str {
@@ -118,25 +129,26 @@ fn start(
     .map_err(|error| CliError::nothing_measured(error.to_string()))
 }
 
-fn figures(
+/// Fills in one figure after the other, until the user wants to stop or one cannot be had.
+fn measure_figures(
     plan: &Plan,
     division: &Division,
     server: &Server,
     signals: &Signals,
-) -> Result<MachineFigures, CliError> {
+    figures: &mut MachineFigures,
+) -> Result<(), CliError> {
     let large = start(division, 1 << 20, None)?;
     let closing = start(division, BODY_BYTES, Some(1))?;
     let per_s = |server: &Server, connections, depth, value: fn(&RunResult) -> f64| {
         figure(plan, division, server, connections, depth, signals, value)
     };
-    Ok(MachineFigures {
-        requests_per_s_depth_1: per_s(server, 64, 1, RunResult::requests_per_s)?,
-        requests_per_s_depth_64: per_s(server, 64, 64, RunResult::requests_per_s)?,
-        bytes_per_s_1_mib: per_s(&large, 16, 1, RunResult::bytes_per_s)?,
-        // Every connection carries one request and is closed by the target.
-        connections_per_s: per_s(&closing, 64, 1, RunResult::requests_per_s)?,
-        wake_up_ns_p99: wake_up(plan, division, signals)?,
-    })
+    figures.requests_per_s_depth_1 = per_s(server, 64, 1, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_64 = per_s(server, 64, 64, RunResult::requests_per_s)?;
+    figures.bytes_per_s_1_mib = per_s(&large, 16, 1, RunResult::bytes_per_s)?;
+    // Every connection carries one request and is closed by the target.
+    figures.connections_per_s = per_s(&closing, 64, 1, RunResult::requests_per_s)?;
+    figures.wake_up_ns_p99 = wake_up(plan, division, signals)?;
+    Ok(())
 }
 
 /// One short run and who set its limit; `None` once the user wants to stop.
@@ -173,6 +185,9 @@ fn figure(
     let target_before_ns = server.cpu_ns();
     let result = run::measure(&plan, signals, &mut |_| {}, &|| None)
         .map_err(|error| CliError::nothing_measured(error.to_string()))?;
+    if signals.count() > 0 {
+        return Ok(None);
+    }
     let target_ns = server.cpu_ns().saturating_sub(target_before_ns);
     let target_share =
         target_ns as f64 / (result.window_ns.max(1) as f64 * division.target.len() as f64);
@@ -196,11 +211,27 @@ fn wake_up(
     }
     let (engine, cpu) = (plan.engine, division.client.first().copied());
     // A thread of its own, because the measurement pins the thread it runs on.
-    let late = thread::spawn(move || run::wakeup_latency(engine, cpu, WAKE_UPS))
-        .join()
+    let measured = thread::scope(|scope| {
+        let rounds = || -> Result<Hist, run::RunError> {
+            let mut late = run::wakeup_latency(engine, cpu, WAKE_UPS_ROUND)?;
+            while late.len() < WAKE_UPS && signals.count() == 0 {
+                let more = run::wakeup_latency(engine, cpu, WAKE_UPS_ROUND)?;
+                // A backend that broke brings nothing more.
+                if more.is_empty() {
+                    break;
+                }
+                late.merge(&more);
+            }
+            Ok(late)
+        };
+        scope.spawn(rounds).join()
+    });
+    let late = measured
         .map_err(|_| CliError::internal("the wake-up measurement panicked"))?
         .map_err(|error| CliError::nothing_measured(error.to_string()))?;
-    Ok(Some(Figure { value: late.quantile(0.99), limited_by: Side::Kernel }))
+    let is_whole = signals.count() == 0;
+    let figure = Figure { value: late.quantile(0.99), limited_by: Side::Kernel };
+    Ok(is_whole.then_some(figure))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 use super::escape::is_unsafe;
 use super::quota;
 use super::schema;
-use super::{QUANTILES, checks, server, steady, targets, tls, words};
+use super::{QUANTILES, checks, machine, server, steady, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -82,6 +82,7 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             unsent_end: whole.unsent,
         },
         target_requests: result.target_requests,
+        machine: result.machine.as_ref().map(machine::to_schema),
         warmed_up: result.warmed_up.as_ref().map(steady::to_schema),
         drift_share: drift(result),
         server: result.server.as_ref().map(server::to_schema),

@@ -16,6 +16,7 @@
 
 mod checks;
 mod connections;
+pub mod machine;
 pub mod quota;
 pub mod search;
 pub mod server;
@@ -60,6 +61,9 @@ pub struct Report {
     pub requests: Requests,
     /// Requests the target received whole, by its own count, where known.
     pub target_requests: Option<u64>,
+    /// What this machine can do; absent unless the run was a self test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<machine::Machine>,
     /// How a warm-up went that was to end by itself; null where it was of a fixed length.
     #[serde(default)]
     pub warmed_up: Option<steady::WarmedUp>,

@@ -23,7 +23,9 @@ use crate::result::{
 };
 
 use super::schema::{self, SCHEMA_VERSION};
-use super::{NOTE_CHARS_MAX, checks, escape, json, quota, server, steady, targets, tls, words};
+use super::{
+    NOTE_CHARS_MAX, checks, escape, json, machine, quota, server, steady, targets, tls, words,
+};
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
 pub const FILE_BYTES_MAX: usize = 64 << 20;
@@ -254,6 +256,7 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         silent_end: report.silent_end.map(|silent| silent_end(&silent)).transpose()?,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
+        machine: report.machine.map(|m| machine::from_schema(m, AMOUNT_MAX)).transpose()?,
         warmed_up: report.warmed_up.map(|w| steady::from_schema(w, AMOUNT_MAX)).transpose()?,
         server: report
             .server

@@ -8,8 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, steady, targets, tls,
-    words, wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, machine, schedule, server, steady,
+    targets, tls, words, wrk,
 };
 
 /// What the text shows.
@@ -56,6 +56,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     checks::thresholds(result, &mut page);
     identities(result, options.verbose, &mut page);
     verdict(result, &mut page);
+    machine::section(result, &mut page);
     page.text.into_bytes()
 }
 
@@ -75,6 +76,13 @@ pub fn render_wrk2(result: &RunResult, latency_distribution: bool, uncorrected: 
 fn interrupted(result: &RunResult, page: &mut Page) {
     let Some(by) = result.interrupted else { return };
     page.heading("Interrupted");
+    if result.machine.is_some() {
+        page.line(&format!(
+            "by {} after the whole window, while it was measured what this machine can do",
+            words::interrupted(by)
+        ));
+        return;
+    }
     page.line(&format!(
         "by {} after {} of the window; everything here counts what happened until then",
         words::interrupted(by),

@@ -8,6 +8,7 @@ mod checks;
 mod cost;
 mod drift;
 mod identities;
+mod machine;
 mod quota;
 pub mod threshold;
 mod verdict;
@@ -20,6 +21,7 @@ pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
 pub use drift::{WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
+pub use machine::{Figure, MachineFigures, Side};
 pub use quota::QuotaUse;
 use threshold::Threshold;
 pub use verdict::{
@@ -276,6 +278,8 @@ pub struct RunResult {
     pub silent_end: Option<SilentEnd>,
     /// Requests the target received whole, where the target's own count is known.
     pub target_requests: Option<u64>,
+    /// What this machine can do, after a self test.
+    pub machine: Option<MachineFigures>,
     /// How the warm-up went, where it was to end by itself.
     pub warmed_up: Option<WarmedUp>,
     /// What the window cost the target, where its processes were named.
@@ -449,6 +453,7 @@ impl Default for RunResult {
             target_cpus: None,
             silent_end: None,
             target_requests: None,
+            machine: None,
             warmed_up: None,
             server: None,
             quota: None,

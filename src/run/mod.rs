@@ -801,7 +801,14 @@ fn interrupted(plan: &Plan, signals: &Signals, result: &RunResult) -> Option<Int
     match signal {
         _ if finished => None,
         sys::SIGINT if endless && signals.count() == 1 => None,
-        sys::SIGINT => Some(Interrupted::Interrupt),
-        _ => Some(Interrupted::Terminate),
+        _ => interrupted_by(signals),
     }
+}
+
+/// Which signal came first, of those that end something; `None` before any.
+pub fn interrupted_by(signals: &Signals) -> Option<Interrupted> {
+    signals.first().map(|signal| match signal {
+        sys::SIGINT => Interrupted::Interrupt,
+        _ => Interrupted::Terminate,
+    })
 }
