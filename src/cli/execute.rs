@@ -129,15 +129,16 @@ pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError
     failed.map_or(Ok(()), Err)
 }
 
-/// The first that applies: nothing completed, invalid, interrupted, a threshold failed, fine.
+/// The first that applies: nothing measured, invalid, interrupted, a threshold failed, fine.
 pub(super) fn exit_code(result: &RunResult) -> u8 {
     let completed: u64 = result.total.phases.iter().map(|phase| phase.completed).sum();
     match (&result.verdict, result.interrupted) {
-        _ if completed == 0 => EXIT_NOTHING_MEASURED,
+        // What only a warm-up saw was not measured.
+        _ if completed == 0 || result.window_ns == 0 => EXIT_NOTHING_MEASURED,
         (Verdict::Invalid(reasons), _) if !reasons.is_empty() => EXIT_INVALID,
         (_, Some(Interrupted::Interrupt)) => 130,
         (_, Some(Interrupted::Terminate)) => 143,
-        // Neither measured nor interrupted: there was no window, for no reason known.
+        // Not judged for no reason known.
         (Verdict::Invalid(_), None) => EXIT_INVALID,
         _ if !result.passes() => EXIT_THRESHOLD,
         _ => 0,

@@ -431,6 +431,7 @@ fn identities(result: &RunResult) -> Vec<schema::Identity> {
         name: check.identity.name().to_owned(),
         claim: check.identity.claim().to_owned(),
         holds: check.holds,
+        equation: check.equation.clone(),
         left: schema::Wide(check.left),
         right: schema::Wide(check.right),
         worker: check.worker,

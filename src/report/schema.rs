@@ -437,7 +437,7 @@ pub struct Unanswered {
 /// Connection attempts and connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connections {
-    /// Open when the window started.
+    /// Open when the window started; if it never did, here and in the next two those open at the end.
     pub open_at_start: u32,
     /// Fewest open during the window.
     pub open_min: u32,
@@ -655,7 +655,11 @@ pub struct Identity {
     pub claim: String,
     /// Null where it does not apply.
     pub holds: Option<bool>,
-    /// Left side of the first equation that broke, else of the last.
+    /// The equation whose sides follow: the first that broke, else the first that it asks of the
+    /// total. Empty where it does not apply, and before wring told.
+    #[serde(default)]
+    pub equation: String,
+    /// Left side of that equation.
     pub left: Wide,
     /// Right side of the same.
     pub right: Wide,

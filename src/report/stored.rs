@@ -435,6 +435,7 @@ fn identity_check(stored: &schema::Identity) -> Result<IdentityCheck, ReadError>
     Ok(IdentityCheck {
         identity: identity(&stored.name)?,
         holds: stored.holds,
+        equation: stored.equation.clone(),
         left: stored.left.0,
         right: stored.right.0,
         worker: stored.worker,

@@ -6,7 +6,7 @@ use super::wrk::Parts;
 use super::{Quantile, json, schema, wrk};
 use crate::outcome::Failure;
 use crate::record::Phase;
-use crate::result::{Interrupted, RunResult, SilentEnd, Verdict, judge};
+use crate::result::{Interrupted, OpenConnections, RunResult, SilentEnd, Verdict, judge};
 
 /// The parts that wrk prints with `--latency`.
 const DISTRIBUTION: Parts =
@@ -116,6 +116,18 @@ fn a_verdict_claims_no_more_than_its_evidence() {
         "verdict: not judged: 1 request completed in a window of 1.00 µs: too little to tell who set \
          the pace; measure for longer (-d)"
     );
+}
+
+#[test]
+fn a_run_stopped_before_its_window_says_so_and_what_was_open() {
+    let mut result = samples::calm();
+    (result.window_ns, result.interrupted) = (0, Some(Interrupted::Interrupt));
+    result.open = OpenConnections { at_start: 3, min: 3, max: 3 };
+    result.verdict = judge(&result);
+    let text = plain(&result);
+    assert!(text.contains("\nInterrupted\n  by SIGINT before the window started"), "{text}");
+    assert!(text.contains("  64 asked, 3 open when it was stopped\n"), "{text}");
+    assert!(last_line(&text).contains("the window never opened"), "{text}");
 }
 
 #[test]
@@ -256,9 +268,9 @@ fn the_verdict_is_the_last_line_with_its_evidence() {
     assert_eq!(
         last_line(&text),
         "verdict: invalid: identity I2 (started = completed + failed + in flight at the end): \
-         2000 against 2001 in worker 0 is broken; identity I7 (workers add up to the total, \
-         seconds balance): 0 against 1 in total is broken; a worker's loop stood still for \
-         1.50 s: suspended, stopped or starved of CPU; do not use these numbers"
+         2000 against 2001 in worker 0 is broken; identity I7 (in flight after the last second = at \
+         the end): 0 against 1 in total is broken; a worker's loop stood still for 1.50 s: \
+         suspended, stopped or starved of CPU; do not use these numbers"
     );
     assert!(text.contains("identities: I1, I3–I5, I8 hold; I6 not applicable\n  broken: I2 ("));
     result.verdict = Verdict::Invalid(Vec::new());

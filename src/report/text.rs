@@ -83,6 +83,13 @@ fn interrupted(result: &RunResult, page: &mut Page) {
         ));
         return;
     }
+    if result.window_ns == 0 {
+        page.line(&format!(
+            "by {} before the window started; everything here counts what happened until then",
+            words::interrupted(by)
+        ));
+        return;
+    }
     page.line(&format!(
         "by {} after {} of the window; everything here counts what happened until then",
         words::interrupted(by),
@@ -93,10 +100,15 @@ fn interrupted(result: &RunResult, page: &mut Page) {
 fn connection_counts(result: &RunResult, page: &mut Page) {
     let (open, counts) = (&result.open, &result.total.connections);
     page.heading("Connections");
-    page.line(&format!(
-        "{} asked, {} open at the start of the window, {} to {} open during it",
-        result.asked.connections, open.at_start, open.min, open.max
-    ));
+    let asked = result.asked.connections;
+    page.line(&if result.window_ns == 0 {
+        format!("{asked} asked, {} open when it was stopped", open.at_start)
+    } else {
+        format!(
+            "{asked} asked, {} open at the start of the window, {} to {} open during it",
+            open.at_start, open.min, open.max
+        )
+    });
     let mut attempts = format!(
         "{} attempts: {} established, {} failed",
         format_grouped(counts.attempts),

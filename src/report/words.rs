@@ -9,7 +9,7 @@ use crate::result::{
 };
 use crate::units::{format_duration_ns, format_grouped};
 
-use super::P99;
+use super::{NOTE_CHARS_MAX, P99, escape};
 
 /// What a failed request ran into.
 pub(super) fn failure(cause: Failure) -> &'static str {
@@ -497,16 +497,16 @@ fn invalid(reason: &Invalid, result: &RunResult) -> String {
     }
 }
 
-/// `I2 (started = …): 400 against 399 in worker 0`.
+/// `I2 (started = …): 400 against 399 in worker 0`: the equation that is shown of it, or where that is
+/// not known the whole claim.
 pub(super) fn identity(check: &IdentityCheck) -> String {
     let place = check.worker.map_or_else(|| "in total".to_owned(), |w| format!("in worker {w}"));
-    format!(
-        "{} ({}): {} against {} {place}",
-        check.identity.name(),
-        check.identity.claim(),
-        check.left,
-        check.right
-    )
+    let equation = match check.equation.as_str() {
+        "" => check.identity.claim().to_owned(),
+        equation => escape(equation, NOTE_CHARS_MAX),
+    };
+    let (name, left, right) = (check.identity.name(), check.left, check.right);
+    format!("{name} ({equation}): {left} against {right} {place}")
 }
 
 /// `I1–I5, I7` for the identities of `checks` whose finding is `holds`; empty when there are none.

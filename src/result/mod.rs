@@ -166,7 +166,7 @@ pub struct WorkerSummary {
     pub broke: bool,
 }
 
-/// How many connections were open while the window lasted.
+/// How many connections were open while the window lasted or, if it never began, when the run ended.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OpenConnections {
     /// When the window started.
@@ -205,12 +205,28 @@ pub struct Second {
     pub lag_ns_max: u64,
     /// What went through.
     pub flow: Flow,
-    /// Median latency of its answers; `None` when it is not known.
+    /// Median latency of its answers; `None` when it is not known. While a run goes on, that of few
+    /// answers too.
     pub p50_ns: Option<u64>,
     /// 99th percentile.
     pub p99_ns: Option<u64>,
     /// Largest latency.
     pub max_ns: Option<u64>,
+}
+
+/// Answers that make a median known, and a 99th percentile: ten lie above it.
+const P50_ANSWERS_MIN: u64 = 20;
+const P99_ANSWERS_MIN: u64 = 1000;
+
+impl Second {
+    /// The same without the quantiles that too few answers lie above to be known.
+    #[must_use]
+    pub fn with_known_quantiles(self) -> Self {
+        let known = |ns: Option<u64>, least| ns.filter(|_| self.flow.completed >= least);
+        let (p50_ns, p99_ns) =
+            (known(self.p50_ns, P50_ANSWERS_MIN), known(self.p99_ns, P99_ANSWERS_MIN));
+        Self { p50_ns, p99_ns, ..self }
+    }
 }
 
 /// What one worker counted in it, without quantiles.

@@ -69,6 +69,25 @@ fn an_honest_record_breaks_nothing() {
 }
 
 #[test]
+fn what_is_shown_of_an_identity_is_one_equation_with_its_own_sides() {
+    let record = honest();
+    let shown = |record: &WorkerRecord| {
+        let seconds = seconds_of(record);
+        let checks = check(record, std::slice::from_ref(record), &seconds, 1, Some(399));
+        checks.into_iter().map(|c| (c.equation, c.left, c.right, c.worker)).collect::<Vec<_>>()
+    };
+    let all = shown(&record);
+    let third = ("completed = sum of statuses".to_owned(), 398, 398, None);
+    assert_eq!(all[2], third, "of the total, and not of what it says besides");
+    let fourth = "attempts = established + failed + undecided at the end".to_owned();
+    assert_eq!(all[3], (fourth, 1, 1, None));
+    let mut broken = record;
+    broken.latency.record(1, 1);
+    let claim = "latency samples + failed + unresolved = started in the window".to_owned();
+    assert_eq!(shown(&broken)[2], (claim, 401, 400, Some(0)), "the one that broke");
+}
+
+#[test]
 fn every_identity_is_broken_by_the_fault_it_watches_for() {
     let fault = |change: fn(&mut WorkerRecord)| {
         let mut record = honest();
@@ -204,6 +223,20 @@ fn more_connections_are_no_advice_where_the_target_had_stopped_answering() {
     assert_eq!(advice(600 * MS, MS), None);
     assert_eq!(advice(400 * MS, MS), Some(256), "that short a pause may be anything");
     assert_eq!(advice(600 * MS, 200 * MS), Some(256), "answers take that long");
+}
+
+#[test]
+fn a_quantile_of_a_second_is_known_with_ten_answers_above_it() {
+    let known = |completed: u64| {
+        let flow = Flow { completed, ..Flow::default() };
+        let (p50_ns, p99_ns, max_ns) = (Some(5), Some(6), Some(7));
+        let second = Second { flow, p50_ns, p99_ns, max_ns, ..Second::default() };
+        let second = second.with_known_quantiles();
+        (second.p50_ns, second.p99_ns, second.max_ns)
+    };
+    assert_eq!(known(19), (None, None, Some(7)));
+    assert_eq!(known(20), (Some(5), None, Some(7)));
+    assert_eq!(known(1000), (Some(5), Some(6), Some(7)));
 }
 
 #[test]

@@ -15,10 +15,6 @@ const RATE_OVER_NS: u64 = 1_000_000_000;
 const RATE_OVER_NS_MIN: u64 = 200_000_000;
 /// … between standings so far apart.
 const SAMPLE_NS: u64 = 50_000_000;
-/// Answers that an interval needs, so that ten of them lie above its median, or above its 99th
-/// percentile.
-const P50_SAMPLES: u64 = 20;
-const P99_SAMPLES: u64 = 1000;
 
 /// What the run looks like at this moment, for whoever watches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -88,9 +84,8 @@ impl ProgressWatch {
             progress.asked_per_s = self.is_paced.then(|| per_s(last.due - then.due));
         }
         if let Some(second) = second {
-            let known = |ns: Option<u64>, least| ns.filter(|_| second.flow.completed >= least);
-            progress.p50_ns = known(second.p50_ns, P50_SAMPLES);
-            progress.p99_ns = known(second.p99_ns, P99_SAMPLES);
+            let second = second.clone().with_known_quantiles();
+            (progress.p50_ns, progress.p99_ns) = (second.p50_ns, second.p99_ns);
         }
         progress
     }

@@ -109,9 +109,10 @@ impl Timeline {
         self.seconds.last()
     }
 
-    /// The series, the exceedances of each entry, and how late wring itself was in it at most.
+    /// The series with the quantiles that are known, the exceedances of each entry, and how late wring itself was in it at most.
     pub(super) fn into_parts(self) -> (Vec<Second>, Vec<Option<Vec<u64>>>, Vec<u64>) {
-        (self.seconds, self.over_limits, self.late_ns_max)
+        let seconds = self.seconds.into_iter().map(Second::with_known_quantiles).collect();
+        (seconds, self.over_limits, self.late_ns_max)
     }
 
     fn take_interval(&mut self) -> Second {
@@ -224,6 +225,7 @@ mod tests {
         let seconds = timeline.into_parts().0;
         assert_eq!(seconds.len(), 4);
         assert_eq!(seconds.iter().map(|s| s.flow.started).sum::<u64>(), 70 + 50);
+        assert!(seconds.iter().all(|s| s.max_ns.is_some() && s.p99_ns.is_none()), "few answers");
         assert_eq!((seconds[0].start_ns, seconds[1].start_ns), (0, SECOND_NS));
         let mut inflight = 0;
         for second in &seconds {

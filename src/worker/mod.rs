@@ -129,7 +129,8 @@ pub struct Outcome {
     pub turn_gap_ns_max: u64,
     /// Turns taken in the window.
     pub turns: u64,
-    /// Connections open when the window started, and the fewest and most during it.
+    /// Connections open when the window started, and the fewest and most during it; if it never did,
+    /// those open at the end.
     pub open_at_start: u32,
     /// See above.
     pub open_min: u32,
@@ -763,10 +764,12 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// How long the drain has taken.
+    /// How long the drain has taken, from the window's end on: answers that came in the very turn which
+    /// met that end took a part of it.
     fn drained_ns(&self) -> u64 {
-        match self.recorder.phase() {
-            Phase::Drain => self.recorder.now_ns() - self.window.drain_start_ns,
+        match (self.recorder.phase(), self.window.end_ns) {
+            (Phase::Drain, 0) => self.recorder.now_ns() - self.window.drain_start_ns,
+            (Phase::Drain, end_ns) => self.recorder.now_ns().saturating_sub(end_ns),
             _ => 0,
         }
     }
@@ -774,6 +777,11 @@ impl<B: Backend> Worker<B> {
     /// Counts what is unresolved, closes every connection and lets the closes out.
     fn finish(mut self, done: &mut Completions, broke: Option<BackendError>) -> (Outcome, B) {
         let drain_ns = self.drained_ns();
+        if self.window.end_ns == 0 {
+            let window = &mut self.window;
+            (window.open_at_start, window.open_min, window.open_max) =
+                (self.open, self.open, self.open);
+        }
         if let Some(release) = &mut self.release {
             release.stamp_unsent(&mut self.recorder);
         }
