@@ -13,6 +13,12 @@ use crate::units::{format_count, format_duration_ns, format_grouped};
 /// Least time between two redraws, in nanoseconds. The bar's own limit lets a burst of twenty pass.
 const REDRAW_NS: u64 = 250_000_000;
 
+/// Whether a terminal, if there is one, says that it understands escape sequences: one without a type
+/// may be anything, and a dumb one is not.
+pub fn understands_escapes() -> bool {
+    std::env::var_os("TERM").is_some_and(|kind| !kind.is_empty() && kind != "dumb")
+}
+
 /// What the line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LiveView {
@@ -45,9 +51,9 @@ pub struct LiveLine {
 
 impl LiveLine {
     /// The line of a run that takes `total_ns`, if that is known. Invisible when `quiet`, or when
-    /// stderr is not a terminal.
+    /// stderr is not a terminal that understands it.
     pub fn new(total_ns: Option<u64>, quiet: bool) -> Self {
-        let visible = !quiet && stderr().is_terminal();
+        let visible = !quiet && stderr().is_terminal() && understands_escapes();
         Self::drawing_to(
             total_ns,
             if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },

@@ -10,6 +10,7 @@ mod targets;
 mod tls;
 pub mod warmup;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -180,11 +181,11 @@ pub struct RunArgs {
     /// Add a header, 'Name: value'; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER", action = ArgAction::Append)]
     #[arg(allow_hyphen_values = true, help_heading = "Request")]
-    pub headers: Vec<String>,
+    pub headers: Vec<OsString>,
     /// Request body: the text itself, @FILE, or @- for stdin
     #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
     #[arg(help_heading = "Request")]
-    pub body: Option<String>,
+    pub body: Option<OsString>,
     /// Many targets, and bodies of other kinds.
     #[command(flatten)]
     pub targets: TargetArgs,
@@ -460,10 +461,11 @@ pub enum Parsed {
 pub fn parse<I, T>(argv: I) -> Result<Parsed, CliError>
 where
     I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
+    T: Into<OsString> + Clone,
 {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    match Cli::try_parse_from(argv) {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, InvalidUtf8};
+    let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
+    match Cli::try_parse_from(&argv) {
         Ok(cli) => {
             let implied = Command::Run(UrlArgs { run: cli.run, url: cli.url });
             Ok(Parsed::Command(Box::new(cli.command.unwrap_or(implied))))
@@ -471,6 +473,7 @@ where
         Err(error) if matches!(error.kind(), DisplayHelp | DisplayVersion) => {
             Ok(Parsed::Text(error.render().to_string()))
         }
+        Err(error) if error.kind() == InvalidUtf8 => Err(CliError::not_utf8(&argv)),
         Err(error) => Err(CliError::from_clap(&error)),
     }
 }

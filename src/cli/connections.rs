@@ -158,9 +158,12 @@ fn has_header(args: &RunArgs, name: &str) -> bool {
     header_value(args, name).is_some()
 }
 
-fn header_value<'a>(args: &'a RunArgs, name: &str) -> Option<&'a str> {
-    let fields = args.headers.iter().filter_map(|header| header.split_once(':'));
-    fields.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+fn header_value(args: &RunArgs, name: &str) -> Option<String> {
+    args.headers.iter().find_map(|header| {
+        let header = header.to_string_lossy();
+        let (field, value) = header.split_once(':')?;
+        field.eq_ignore_ascii_case(name).then(|| value.to_owned())
+    })
 }
 
 /// What two flags together cannot mean.

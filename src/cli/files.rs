@@ -1,7 +1,9 @@
 //! Files of a run: bodies and lists read before it, reports opened before it and written after it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -93,21 +95,30 @@ impl Drop for ReportFile {
 
 /// What a flag names: the text itself, `@FILE`, or `@-` for standard input.
 pub fn read_named(flag: &str, typed: &str) -> Result<Vec<u8>, CliError> {
-    match typed.strip_prefix('@') {
+    read_named_bytes(flag, OsStr::new(typed))
+}
+
+/// The same where the text, or the file's name, may be any bytes.
+pub fn read_named_bytes(flag: &str, typed: &OsStr) -> Result<Vec<u8>, CliError> {
+    match typed.as_bytes().strip_prefix(b"@") {
         None => Ok(typed.as_bytes().to_vec()),
-        Some("-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
-        Some(path) => read_file(flag, path),
+        Some(b"-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
+        Some(path) => read_path(flag, Path::new(OsStr::from_bytes(path))),
     }
 }
 
 /// The bytes of a file that a flag names.
 pub fn read_file(flag: &str, path: &str) -> Result<Vec<u8>, CliError> {
-    if path.is_empty() {
+    read_path(flag, Path::new(path))
+}
+
+fn read_path(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
+    if path.as_os_str().is_empty() {
         return Err(CliError::usage(format!(
             "{flag} '@' names no file; write {flag} @FILE, or {flag} @- for stdin"
         )));
     }
-    checked(flag, path, File::open(path).and_then(read_bounded))
+    checked(flag, &path.to_string_lossy(), File::open(path).and_then(read_bounded))
 }
 
 fn checked(flag: &str, shown: &str, read: io::Result<Vec<u8>>) -> Result<Vec<u8>, CliError> {

@@ -34,6 +34,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::live::understands_escapes;
 use args::{ColorChoice, Command, DoctorArgs, Parsed, ReportArgs, RunArgs};
 pub use compare::CompareJob;
 use error::CliError;
@@ -61,7 +62,7 @@ pub enum Job {
         /// Printed before the report.
         preface: String,
         /// For stderr before the load starts.
-        remark: Option<&'static str>,
+        remark: Option<String>,
     },
     /// Measure the built-in server; `lower::run` makes the plan once its port is known.
     Selftest {
@@ -104,7 +105,7 @@ impl From<CliError> for Refusal {
 pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
     let typed: Vec<String> = argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     if let Some(persona) = typed.first().and_then(|program| Persona::of(program)) {
-        return prepare_wrk(persona, &typed, allowed);
+        return prepare_wrk(persona, &argv, &typed, allowed);
     }
     let command = match args::parse(argv)? {
         Parsed::Text(text) => return Ok(Job::Print(text.into_bytes())),
@@ -171,10 +172,11 @@ pub fn main(
 /// The same in another tool's place; theirs are only the exit codes 0 and 1.
 fn prepare_wrk(
     persona: &'static Persona,
+    argv: &[OsString],
     typed: &[String],
     allowed: &[u32],
 ) -> Result<Job, Refusal> {
-    let parsed = persona.parse(typed).map_err(|refusal| Refusal {
+    let parsed = persona.parse(argv).map_err(|refusal| Refusal {
         stdout: refusal.stdout,
         stderr: refusal.stderr,
         code: 1,
@@ -226,7 +228,7 @@ pub fn colored(choice: ColorChoice) -> bool {
         // https://no-color.org: set and not empty.
         ColorChoice::Auto => {
             let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !refused && io::stdout().is_terminal()
+            !refused && io::stdout().is_terminal() && understands_escapes()
         }
     }
 }

@@ -22,6 +22,33 @@ pub fn text(argument: &str) -> String {
     headers(&userinfo(argument))
 }
 
+/// A URL, or what was typed in its place, for showing: userinfo is masked also where the scheme is
+/// missing or broken.
+pub fn url(typed: &str) -> String {
+    let shown = text(typed);
+    if shown.contains("://") {
+        return shown;
+    }
+    let rest = after_scheme(&shown).unwrap_or(&shown);
+    let authority_bytes = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    match rest[..authority_bytes].rfind('@') {
+        Some(at) => {
+            let scheme = &shown[..shown.len() - rest.len()];
+            format!("{scheme}{MASK}{}", &rest[at..])
+        }
+        None => shown,
+    }
+}
+
+/// What follows a scheme that lacks a part of its `://`: `http:/`, `http:`, `http//`.
+pub fn after_scheme(typed: &str) -> Option<&str> {
+    let is = |name: &str| typed.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name));
+    let name = ["https", "http"].into_iter().find(|name| is(name))?;
+    let rest = &typed[name.len()..];
+    let after = rest.trim_start_matches([':', '/', '\\']);
+    (after.len() < rest.len()).then_some(after)
+}
+
 /// Masks the value of a secret header, to the end of the text.
 fn headers(argument: &str) -> String {
     let lower = argument.to_ascii_lowercase();
@@ -68,6 +95,23 @@ mod tests {
             ("é: authorization", "é: authorization"),
         ] {
             assert_eq!(text(typed), shown);
+        }
+    }
+
+    #[test]
+    fn a_user_in_a_url_is_masked_however_broken_its_scheme() {
+        for (typed, shown) in [
+            ("joe:secret@host/a@b", "***@host/a@b"),
+            ("http:/joe:secret@host/", "http:/***@host/"),
+            ("http:joe:secret@host", "http:***@host"),
+            ("HTTPS//joe@host?x", "HTTPS//***@host?x"),
+            ("http:\\\\joe:secret@host", "http:\\\\***@host"),
+            ("htp://joe:secret@host", "htp://***@host"),
+            ("localhost:8080/@vite/client", "localhost:8080/@vite/client"),
+            ("host?a@b", "host?a@b"),
+            ("word", "word"),
+        ] {
+            assert_eq!(url(typed), shown);
         }
     }
 

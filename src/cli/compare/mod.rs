@@ -134,9 +134,10 @@ fn kind(args: &CompareArgs) -> Result<Kind, CliError> {
     let is_url = |word: &&String| word.contains("://");
     let is_file = |word: &&String| word.split(',').all(|path| Path::new(path).is_file());
     if let Some(word) = words.iter().find(|word| !is_url(word) && !is_file(word)) {
-        let shown = super::redact::text(word);
+        let shown = super::redact::url(word);
         let shown = shown.escape_debug();
         let missing = word.split(',').find(|path| !Path::new(path).is_file()).unwrap_or(word);
+        let missing = super::redact::url(missing);
         let missing = missing.escape_debug();
         let looks_like_a_host = word.contains(':') || word == "localhost";
         let hint = match () {
@@ -150,7 +151,7 @@ fn kind(args: &CompareArgs) -> Result<Kind, CliError> {
     match words.as_slice() {
         [] => Err(CliError::usage("nothing to compare is given").hint(USAGE)),
         [one] => {
-            let shown = super::redact::text(one);
+            let shown = super::redact::url(one);
             let message =
                 format!("'{}' is one side only; a second one is missing", shown.escape_debug());
             Err(CliError::usage(message).hint(USAGE))
@@ -188,7 +189,7 @@ fn commands(a: &str, b: &str, words: &[String]) -> Result<Kind, CliError> {
         [] => "/",
         [path] if path.starts_with('/') => path,
         [word] => {
-            let shown = super::redact::text(word);
+            let shown = super::redact::url(word);
             let message = format!("'{}' is not a path", shown.escape_debug());
             return Err(CliError::usage(message)
                 .hint("with --a-cmd wring chooses host and port: give the path alone, such as /"));
