@@ -245,3 +245,20 @@ fn a_terminal_that_is_dumb_or_of_no_kind_gets_no_escapes() {
         assert!(on_terminal(Some("xterm")).contains("\u{1b}["), "{line}");
     }
 }
+
+#[test]
+fn a_report_beyond_the_limit_on_file_sizes_is_told_of_and_leaves_nothing() {
+    let serve = Serve::start(&[]);
+    let folder = Folder::new();
+    let (json, stored) = (folder.path().join("a.json"), folder.path().join("b"));
+    let arguments = format!("-n 50 -o {} --json={}", stored.display(), json.display());
+    let script = format!("ulimit -f 1; exec {WRING} {} {arguments}", serve.url());
+    let output = run(Command::new("sh").args(["-c", &script]), RUN_MAX);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for path in [&json, &stored] {
+        assert!(stderr.contains(&format!("cannot write '{}'", path.display())), "{stderr}");
+    }
+    assert_eq!(names(&folder), Vec::<String>::new());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("verdict: "));
+}

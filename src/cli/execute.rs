@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::args::{DoctorArgs, ReportArgs, ReportFormat};
 use super::error::{CliError, EXIT_NOTHING_MEASURED, EXIT_USAGE};
-use super::files::ReportFile;
+use super::files::{self, ReportFile};
 use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
 use super::{Job, colored, compare, search, selftest, write_stderr, write_stdout};
@@ -105,16 +105,11 @@ pub(super) fn measure(
 /// Prints the report and writes the files; the files come first, so that a closed stdout or a full
 /// disk for one of them loses nothing of the others.
 pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError> {
-    let mut failed = None;
-    let mut commit = |file: Option<ReportFile>, bytes: &dyn Fn() -> Vec<u8>| {
-        let Some(file) = file else { return };
-        let path = file.path().display().to_string();
-        if let Err(error) = file.commit(&bytes()) {
-            failed = Some(CliError::internal(format!("cannot write '{path}': {error}")));
-        }
+    let commit = |file: Option<ReportFile>, bytes: fn(&RunResult) -> Vec<u8>| {
+        file.map_or(Ok(()), |file| file.commit(&bytes(result)))
     };
-    commit(output.json_file, &|| json::render(result));
-    commit(output.stored, &|| stored::write(result));
+    let written =
+        files::all([commit(output.json_file, json::render), commit(output.stored, stored::write)]);
     if output.json_stdout {
         write_stdout(&json::render(result))?;
     } else {
@@ -126,7 +121,7 @@ pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError
         };
         write_stdout(&text::render(result, &options))?;
     }
-    failed.map_or(Ok(()), Err)
+    written
 }
 
 /// The first that applies: nothing measured, invalid, interrupted, a threshold failed, fine.
@@ -226,9 +221,8 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
 
 /// Writes the stamps; says loudly what is missing.
 fn write_log(file: ReportFile, log: &StampLog) -> Result<(), CliError> {
-    let path = file.path().display().to_string();
-    file.commit_with(|out| log.write(out))
-        .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")))?;
+    let path = files::shown(file.path());
+    file.commit_with(|out| log.write(out))?;
     if log.lost() > 0 {
         write_stderr(&format!(
             "wring: warning: '{path}' is incomplete: it holds {} requests, and {} that were \
@@ -282,7 +276,7 @@ fn report(args: &ReportArgs) -> Result<u8, CliError> {
 
 /// Reads a file that `-o` wrote, or says what is wrong with it.
 pub(super) fn read_stored(file: &Path) -> Result<RunResult, CliError> {
-    let path = file.display();
+    let path = files::shown(file);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = std::fs::File::open(file)?;

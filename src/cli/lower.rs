@@ -8,7 +8,7 @@ use super::args::warmup::Warmup;
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::connections;
 use super::error::CliError;
-use super::files::ReportFile;
+use super::files::{ReportFile, shown};
 use super::{checks, pacing, redact, server, targets, tls};
 use crate::inspect::Checks;
 use crate::plan::{self, EngineChoice, Pacing, Plan, Provenance, StopAfter};
@@ -358,7 +358,7 @@ fn output(args: &RunArgs) -> Result<Output, CliError> {
     if let (Some(json), Some(stored)) = (&json_file, &stored)
         && json.path() == stored.path()
     {
-        let path = json.path().display();
+        let path = shown(json.path());
         return Err(CliError::usage(format!("--json and -o name the same file '{path}'")));
     }
     Ok(Output {

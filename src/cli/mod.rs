@@ -151,6 +151,8 @@ pub fn main(
 ) -> ExitCode {
     // Without it more is resident, and in larger steps; nothing else.
     let _ = crate::sys::refuse_huge_pages();
+    // A report that does not fit is told of, and its temporary file removed.
+    crate::sys::survive_file_size_limit();
     let code = match prepare(argv.into_iter().collect(), &crate::sys::allowed_cpus()) {
         Err(refusal) => {
             // The code tells more than a stream that nobody reads.

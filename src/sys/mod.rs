@@ -49,7 +49,9 @@ pub use poll::{
     start_connect, take_error,
 };
 pub use shortage::{local_failure, ports_gone};
-pub use signals::{SIGINT, SIGTERM, Signals, block_signals_in_this_thread};
+pub use signals::{
+    SIGINT, SIGTERM, Signals, block_signals_in_this_thread, survive_file_size_limit,
+};
 pub use stream::is_writable_within;
 pub use usage::{Usage, UsageLook};
 
