@@ -41,6 +41,7 @@ Examples (wring --help lists every flag):
 #[command(
     name = "wring",
     version,
+    propagate_version = true,
     about = "Measures how many HTTP requests per second a server answers, and how fast.",
     override_usage = "wring [OPTIONS] <URL>...\n       wring <COMMAND> [OPTIONS]",
     after_help = EXAMPLES,
@@ -66,7 +67,7 @@ pub struct Cli {
     #[arg(short, long, action = ArgAction::Help, global = true, hide_short_help = true)]
     help: Option<bool>,
     /// Print the version
-    #[arg(short = 'V', long, action = ArgAction::Version, hide_short_help = true)]
+    #[arg(short = 'V', long, action = ArgAction::Version, global = true, hide_short_help = true)]
     version: Option<bool>,
 }
 
@@ -94,6 +95,17 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man,
+    /// Print help, for a command or for all
+    #[command(hide = true)]
+    Help(HelpArgs),
+}
+
+/// Arguments of `wring help`.
+#[derive(Clone, Debug, Args)]
+pub struct HelpArgs {
+    /// The command; none for all of wring
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 /// Arguments of `wring run`.
@@ -470,11 +482,32 @@ where
             let implied = Command::Run(UrlArgs { run: cli.run, url: cli.url });
             Ok(Parsed::Command(Box::new(cli.command.unwrap_or(implied))))
         }
-        Err(error) if matches!(error.kind(), DisplayHelp | DisplayVersion) => {
-            Ok(Parsed::Text(error.render().to_string()))
+        Err(error) if error.kind() == DisplayHelp => Ok(Parsed::Text(error.render().to_string())),
+        // Of every command it is wring's.
+        Err(error) if error.kind() == DisplayVersion => {
+            Ok(Parsed::Text(format!("wring {}\n", env!("CARGO_PKG_VERSION"))))
         }
         Err(error) if error.kind() == InvalidUtf8 => Err(CliError::not_utf8(&argv)),
         Err(error) => Err(CliError::from_clap(&error)),
+    }
+}
+
+/// The long help of a command, or of wring itself.
+pub fn help(asked: &HelpArgs) -> Result<String, CliError> {
+    let mut line = vec!["wring"];
+    if let Some(command) = &asked.command {
+        let names = command_names();
+        if !names.contains(command) {
+            let shown = command.escape_debug();
+            return Err(CliError::usage(format!("'{shown}' is no command"))
+                .hint(format!("the commands are {}", names.join(", "))));
+        }
+        line.push(command);
+    }
+    line.push("--help");
+    match parse(line)? {
+        Parsed::Text(text) => Ok(text),
+        Parsed::Command(_) => Err(CliError::internal("there is no help")),
     }
 }
 
@@ -485,7 +518,9 @@ pub fn definition() -> clap::Command {
 
 /// Names of the commands, for suggestions.
 pub fn command_names() -> Vec<String> {
-    definition().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    let definition = definition();
+    let shown = definition.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
 }
 
 fn within(text: &str, least: u64, most: u64) -> Result<u64, String> {

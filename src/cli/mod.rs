@@ -140,6 +140,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
         Command::Compare(args) => Job::Compare(Box::new(compare::lower(*args, typed)?)),
         Command::Completions(shell) => Job::Print(completions(shell.shell)),
         Command::Man => Job::Print(manual()?),
+        Command::Help(asked) => Job::Print(args::help(&asked)?.into_bytes()),
     })
 }
 
@@ -205,21 +206,51 @@ fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 /// The manual page: the flags of a measurement, then those of each command that has its own.
 fn manual() -> Result<Vec<u8>, CliError> {
     let failed = |error: io::Error| CliError::internal(format!("cannot make the page: {error}"));
-    let definition = args::definition();
+    let definition = described(args::definition());
     let mut page = Vec::new();
     clap_mangen::Man::new(definition.clone()).render(&mut page).map_err(failed)?;
-    for command in definition.get_subcommands() {
-        if matches!(command.get_name(), "run" | "selftest" | "man") {
-            continue;
-        }
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    let shared = ["run", "selftest", "man"];
+    for command in definition.get_subcommands().filter(|c| !shared.contains(&c.get_name())) {
         let mut options = Vec::new();
         clap_mangen::Man::new(command.clone())
             .render_options_section(&mut options)
             .map_err(failed)?;
         let title = format!(".SH \"OPTIONS OF WRING {}\"", command.get_name().to_uppercase());
-        page.extend(String::from_utf8_lossy(&options).replacen(".SH OPTIONS", &title, 1).bytes());
+        let options = String::from_utf8_lossy(&options);
+        let (_, section) = options.split_once(".SH OPTIONS").unwrap_or(("", &options));
+        // Their headings are below that one.
+        text += &(title + &section.replace("\n.SH ", "\n.SS "));
     }
-    Ok(page)
+    Ok(for_roff(&text).into_bytes())
+}
+
+/// The same definition with every flag described: the page has no short form to leave one out of.
+fn described(command: clap::Command) -> clap::Command {
+    let describe = |arg: clap::Arg| match (arg.get_long_help(), arg.get_help()) {
+        (None, Some(help)) => {
+            let help = help.clone();
+            arg.long_help(help)
+        }
+        _ => arg,
+    };
+    command.mut_args(describe).mut_subcommands(described)
+}
+
+/// What roff reads: letters beyond ASCII by their numbers, and commands by their names, for there is
+/// one page for all of them.
+fn for_roff(page: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("wring\\-").and_then(|l| l.strip_suffix("(1)")) {
+        Some(command) => format!("\\fBwring {command}\\fR\n"),
+        None => format!("{line}\n"),
+    };
+    let lines: String = page.lines().map(line).collect();
+    let letter = |c: char| match c {
+        '\0'..='\x7f' => c.to_string(),
+        '…' => "...".to_owned(),
+        _ => format!("\\[u{:04X}]", u32::from(c)),
+    };
+    lines.chars().map(letter).collect()
 }
 
 /// Whether the text on stdout is to be coloured.

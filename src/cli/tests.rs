@@ -659,10 +659,18 @@ fn short_help_fits_a_screen_with_four_examples_and_long_help_has_headings() {
     for heading in ["Load:", "Schedule:", "Request:", "TLS:", "Output:", "Machine:"] {
         assert!(long.contains(heading), "{heading}");
     }
-    for command in args::definition().get_subcommands() {
-        assert!(short.contains(command.get_name()), "{}", command.get_name());
+    for command in args::command_names() {
+        assert!(short.contains(&command), "{command}");
+        assert_eq!(printed(&["help", &command]), printed(&[&command, "--help"]), "{command}");
     }
-    assert_eq!(printed(&["-V"]), format!("wring {}\n", env!("CARGO_PKG_VERSION")));
+    for line in [&["-V"][..], &["--version"], &["run", "-V"], &["serve", "-V"], &["man", "-V"]] {
+        let version = format!("wring {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(printed(line), version, "{line:?}");
+    }
+    assert_eq!(printed(&["help"]), long);
+    let unknown = refusal(&["help", "serv"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("'serv' is no command"), "{unknown:?}");
+    assert!(unknown.stderr.contains("serve, report"), "{unknown:?}");
 }
 
 #[test]
@@ -681,6 +689,13 @@ fn completions_and_the_manual_know_every_flag() {
     {
         assert!(page.contains(flag), "{flag}");
     }
+    assert!(page.is_ascii(), "groff reads letters by their numbers");
+    assert!(!page.contains("\\-run(1)") && page.contains("\n\\fBwring run\\fR\n"), "{page}");
+    // A flag's line is followed by what it does.
+    let lines: Vec<&str> = page.lines().collect();
+    let is_bare = |pair: &&[&str]| pair[0].starts_with("\\fB\\-") && pair[1].is_empty();
+    let bare: Vec<_> = lines.windows(2).filter(is_bare).map(|pair| pair[0]).collect();
+    assert!(bare.is_empty(), "{bare:?}");
 }
 
 #[test]

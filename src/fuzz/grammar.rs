@@ -81,7 +81,11 @@ pub(super) fn argv(data: &[u8]) {
             Command::Compare(compare) => {
                 measurement(compare.run, &["http://127.0.0.1:1/".to_owned()], &texts)
             }
-            Command::Doctor(_) | Command::Report(_) | Command::Completions(_) | Command::Man => {}
+            Command::Doctor(_)
+            | Command::Report(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Help(_) => {}
         },
     }
 }
