@@ -30,8 +30,11 @@ const WAKE_UPS_ROUND: u32 = 25;
 /// A side that was busy for this share of its CPUs had nothing to spare.
 const BUSY_SHARE: f64 = 0.9;
 const BODY_BYTES: u64 = 100;
-/// Descriptors beside those of connections.
-const DESCRIPTORS_SPARE: u64 = 128;
+/// Connections of the runs behind the figures.
+const FIGURE_CONNECTIONS: u32 = 64;
+/// Servers that are there at once, and what each of their threads has open beside connections.
+const SERVERS: u64 = 3;
+const DESCRIPTORS_PER_SERVER_THREAD: u64 = 6;
 
 /// Which CPUs are whose.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -79,8 +82,12 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
         });
     }
     // Both ends of every connection are descriptors of this process, the target's even two.
-    let descriptors = 3 * u64::from(args.connections) + DESCRIPTORS_SPARE;
-    sys::ensure_descriptors(descriptors).map_err(|limit| CliError::usage(limit.to_string()))?;
+    let connections = args.connections.max(FIGURE_CONNECTIONS);
+    let workers = args.threads.unwrap_or(division.client.len() as u32);
+    let of_target = 2 * u64::from(connections)
+        + SERVERS * DESCRIPTORS_PER_SERVER_THREAD * division.target.len() as u64;
+    let descriptors = run::descriptors(connections, workers, true) + of_target;
+    sys::ensure_descriptors(sys::open_descriptors() + descriptors).map_err(|limit| CliError::usage(limit.to_string()))?;
     let signals = Signals::install();
     let server = start(&division, BODY_BYTES, None)?;
     let url = format!("http://{}/", server.address());
@@ -142,11 +149,11 @@ fn measure_figures(
     let per_s = |server: &Server, connections, depth, value: fn(&RunResult) -> f64| {
         figure(plan, division, server, connections, depth, signals, value)
     };
-    figures.requests_per_s_depth_1 = per_s(server, 64, 1, RunResult::requests_per_s)?;
-    figures.requests_per_s_depth_64 = per_s(server, 64, 64, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_1 = per_s(server, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_64 = per_s(server, FIGURE_CONNECTIONS, 64, RunResult::requests_per_s)?;
     figures.bytes_per_s_1_mib = per_s(&large, 16, 1, RunResult::bytes_per_s)?;
     // Every connection carries one request and is closed by the target.
-    figures.connections_per_s = per_s(&closing, 64, 1, RunResult::requests_per_s)?;
+    figures.connections_per_s = per_s(&closing, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
     figures.wake_up_ns_p99 = wake_up(plan, division, signals)?;
     Ok(())
 }

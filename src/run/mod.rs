@@ -70,8 +70,13 @@ const OPENING_SPARE_NS: u64 = 50_000_000;
 /// From this share of the window on that a worker waited for its CPU, it matters which CPUs a target
 /// on this machine has.
 const STARVED_SHARE_LOOK: f64 = 0.05;
-/// Descriptors beside those of connections: standard streams, rings, report files.
-pub const DESCRIPTORS_SPARE: u64 = 64;
+/// Descriptors that a run has for a moment, to read of the machine.
+const DESCRIPTORS_SPARE: u64 = 8;
+/// Connections that are closing while their successors open, at most, where it is the server that
+/// closes them now and then.
+const CLOSING: u64 = 64;
+/// Those that wring has before it: the standard streams and two report files.
+const DESCRIPTORS_BEFORE: u64 = 5;
 
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq)]
@@ -210,9 +215,25 @@ fn cpu_time() -> CpuTime {
     CpuTime { busy_ns: sys::thread_cpu_ns(), starved_ns: sys::thread_starved_ns() }
 }
 
+/// Descriptors that a run needs beside those that are open already: each connection is one, and so is
+/// each worker's backend. `replaces_all` when no connection is to last, so that each may be closing
+/// while its successor opens.
+pub fn descriptors(connections: u32, workers: u32, replaces_all: bool) -> u64 {
+    let connections = u64::from(connections);
+    let closing = if replaces_all { connections } else { connections.min(CLOSING) };
+    connections + closing + u64::from(workers) + DESCRIPTORS_SPARE
+}
+
+/// How many connections `workers` can have where there may be `descriptors_max` in all.
+pub fn connections_within(descriptors_max: u64, workers: u32) -> u64 {
+    let left = descriptors_max.saturating_sub(descriptors(0, workers, false) + DESCRIPTORS_BEFORE);
+    left.saturating_sub(CLOSING).max(left.min(2 * CLOSING) / 2)
+}
+
 fn ensure_descriptors(plan: &Plan) -> Result<(), RunError> {
-    let needed = u64::from(plan.connections) + DESCRIPTORS_SPARE;
-    sys::ensure_descriptors(needed).map_err(RunError::Descriptors)
+    let replaces_all = plan.network.requests_per_connection.is_some();
+    let more = descriptors(plan.connections, plan.shares.len() as u32, replaces_all);
+    sys::ensure_descriptors(sys::open_descriptors() + more).map_err(RunError::Descriptors)
 }
 
 /// Runs `plan` from opening to drain. `watch` is called several times a second on the calling

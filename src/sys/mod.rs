@@ -37,7 +37,7 @@ pub use errno::{IN_PROGRESS, NO_SOCKET, io_error};
 pub use fitness::{FitnessFacts, MemoryFacts, ResourceLimit, SocketCounts, parse_kernel_release};
 pub use host::{
     FdLimit, MachineFacts, ensure_descriptors, io_uring_disabled, io_wq_threads,
-    is_seccomp_filtered, peak_resident_bytes, refuse_huge_pages, resident_bytes,
+    is_seccomp_filtered, open_descriptors, peak_resident_bytes, refuse_huge_pages, resident_bytes,
 };
 pub use listener::cpus_of_listeners;
 pub use net::{
