@@ -19,7 +19,7 @@ use crate::report::{self, json, stored, text};
 use crate::result::{Interrupted, RunResult, Verdict};
 use crate::run::{self, RunError};
 use crate::sys::{SIGINT, Signals};
-use crate::target::{Server, StampLog};
+use crate::target::{Server, StampLog, StartError};
 use crate::uring::SetupError;
 
 /// Exit code: the measurement is invalid.
@@ -199,7 +199,11 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
     } else {
         Server::start(config).map(|server| (server, None))
     };
-    let (server, refused) = started.map_err(|error| CliError::usage(error.to_string()))?;
+    let (server, refused) = started.map_err(|error| match error {
+        // As a measurement on an engine that is not to be had.
+        StartError::Ring(_) => CliError::nothing_measured(error.to_string()),
+        _ => CliError::usage(error.to_string()),
+    })?;
     if let Some(refused) = refused {
         write_stderr(&format!("wring: note: {}", on_epoll(&refused)));
     }

@@ -240,7 +240,8 @@ fn described(command: clap::Command) -> clap::Command {
 /// What roff reads: letters beyond ASCII by their numbers, and commands by their names, for there is
 /// one page for all of them.
 fn for_roff(page: &str) -> String {
-    let line = |line: &str| match line.strip_prefix("wring\\-").and_then(|l| l.strip_suffix("(1)")) {
+    let line = |line: &str| match line.strip_prefix("wring\\-").and_then(|l| l.strip_suffix("(1)"))
+    {
         Some(command) => format!("\\fBwring {command}\\fR\n"),
         None => format!("{line}\n"),
     };

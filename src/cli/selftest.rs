@@ -87,7 +87,8 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     let of_target = 2 * u64::from(connections)
         + SERVERS * DESCRIPTORS_PER_SERVER_THREAD * division.target.len() as u64;
     let descriptors = run::descriptors(connections, workers, true) + of_target;
-    sys::ensure_descriptors(sys::open_descriptors() + descriptors).map_err(|limit| CliError::usage(limit.to_string()))?;
+    sys::ensure_descriptors(sys::open_descriptors() + descriptors)
+        .map_err(|limit| CliError::usage(limit.to_string()))?;
     let signals = Signals::install();
     let server = start(&division, BODY_BYTES, None)?;
     let url = format!("http://{}/", server.address());
@@ -149,8 +150,10 @@ fn measure_figures(
     let per_s = |server: &Server, connections, depth, value: fn(&RunResult) -> f64| {
         figure(plan, division, server, connections, depth, signals, value)
     };
-    figures.requests_per_s_depth_1 = per_s(server, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
-    figures.requests_per_s_depth_64 = per_s(server, FIGURE_CONNECTIONS, 64, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_1 =
+        per_s(server, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_64 =
+        per_s(server, FIGURE_CONNECTIONS, 64, RunResult::requests_per_s)?;
     figures.bytes_per_s_1_mib = per_s(&large, 16, 1, RunResult::bytes_per_s)?;
     // Every connection carries one request and is closed by the target.
     figures.connections_per_s = per_s(&closing, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;

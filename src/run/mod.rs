@@ -643,6 +643,7 @@ fn assemble(
     let end_ns = last_ns.or_else(|| outcomes().map(|o| o.window_end_ns).max());
     result.window_ns = end_ns.unwrap_or(0).saturating_sub(start_ns);
     result.drain_ns = outcomes().map(|o| o.drain_ns).max().unwrap_or(0);
+    result.remarks.extend(not_pinned(plan, &done));
     let mut records: Vec<WorkerRecord> = Vec::with_capacity(done.len());
     for (Done { outcome, pinned, .. }, share) in done.into_iter().zip(&plan.shares) {
         let OpenConnections { at_start, min, max } = &mut result.open;
@@ -703,6 +704,19 @@ fn assemble(
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);
     result.verdict = Verdict::Invalid(Vec::new());
     result
+}
+
+/// That workers are not on the CPUs chosen for them.
+fn not_pinned(plan: &Plan, done: &[Done]) -> Option<String> {
+    let meant = plan.shares.iter().filter(|share| share.cpu.is_some()).count();
+    let pinned = done.iter().filter(|done| done.pinned.is_some()).count();
+    (pinned < meant).then(|| {
+        format!(
+            "{} of {meant} workers could not be pinned to their CPUs (sched_setaffinity was refused) \
+             and ran where the system put them",
+            meant - pinned
+        )
+    })
 }
 
 fn proxy_hint(status: u16) -> &'static str {

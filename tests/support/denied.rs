@@ -5,12 +5,12 @@ use std::process::Command;
 
 use super::find_program;
 
-/// Installs a filter that answers `io_uring_setup` with an errno, then becomes the program: load the
-/// call's number; on 425, which it is everywhere, return the errno; else allow.
+/// Installs a filter that answers a system call with an errno, then becomes the program: load the
+/// call's number; if it is that one, return the errno; else allow.
 const FILTER: &str = "\
 import ctypes, os, struct, sys
 errno, allow = 0x50000 | int(sys.argv[1]), 0x7FFF0000
-steps = [(0x20, 0, 0, 0), (0x15, 0, 1, 425), (6, 0, 0, errno), (6, 0, 0, allow)]
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, int(sys.argv[2])), (6, 0, 0, errno), (6, 0, 0, allow)]
 code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
 class Program(ctypes.Structure):
     _fields_ = [('len', ctypes.c_ushort), ('filter', ctypes.c_void_p)]
@@ -19,7 +19,7 @@ NO_NEW_PRIVS, SECCOMP, MODE_FILTER = 38, 22, 2
 prctl = ctypes.CDLL(None, use_errno=True).prctl
 if prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(SECCOMP, MODE_FILTER, ctypes.byref(program)):
     sys.exit(f'no filter: errno {ctypes.get_errno()}')
-os.execv(sys.argv[2], sys.argv[2:])
+os.execv(sys.argv[3], sys.argv[3:])
 ";
 
 /// `wring` behind a filter that answers `io_uring_setup` with `errno`; `None`, loudly, without
@@ -30,8 +30,19 @@ pub(crate) fn by_seccomp(errno: i32) -> Option<Command> {
 
 /// The same for a program of another name.
 pub(crate) fn program_by_seccomp(errno: i32, program: &Path) -> Option<Command> {
+    // Its number everywhere.
+    const IO_URING_SETUP: i64 = 425;
+    filtered(IO_URING_SETUP, errno, program)
+}
+
+/// `wring` behind a filter that answers `call` with `errno`.
+pub(crate) fn by_seccomp_of(call: i64, errno: i32) -> Option<Command> {
+    filtered(call, errno, Path::new(env!("CARGO_BIN_EXE_wring")))
+}
+
+fn filtered(call: i64, errno: i32, program: &Path) -> Option<Command> {
     let mut command = Command::new(find_program("python3")?);
-    command.args(["-c", FILTER, &errno.to_string()]).arg(program);
+    command.args(["-c", FILTER, &errno.to_string(), &call.to_string()]).arg(program);
     Some(command)
 }
 
