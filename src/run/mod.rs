@@ -277,7 +277,7 @@ pub fn measure(
         supervise(plan, &clock, &control, signals, &mut ended, None, &mut collected, watch);
     let done = join(handles)?;
     let manifest = manifest(plan, started_at);
-    let seen = Seen { clock, opening_ns, suspended_before_ns };
+    let seen = Seen { clock, opening_ns, suspended_before_ns, may_look_for_target: true };
     conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())
 }
 
@@ -286,6 +286,8 @@ struct Seen {
     clock: Clock,
     opening_ns: u64,
     suspended_before_ns: u64,
+    /// There is time to find out who serves the target.
+    may_look_for_target: bool,
 }
 
 /// Puts the result together when all workers have brought home their part.
@@ -348,7 +350,8 @@ fn conclude(
     result.suspended_ns = if suspended_ns < SUSPENSION_NS_MIN { 0 } else { suspended_ns };
     result.interrupted = interrupted(plan, signals, &result);
     result.silent_end = silence.tell(window_start_ns, &result);
-    if result.target_on_this_machine && result.starved_share_max() >= STARVED_SHARE_LOOK {
+    let matters = result.starved_share_max() >= STARVED_SHARE_LOOK;
+    if result.target_on_this_machine && matters && seen.may_look_for_target {
         result.target_cpus = sys::cpus_of_listeners(&plan.addresses);
     }
     result.verdict = judge(&result);

@@ -199,7 +199,9 @@ impl Session {
             watch,
         );
         let done = self.gather()?;
-        let seen = Seen { clock: self.clock, opening_ns, suspended_before_ns };
+        // The next block comes at once.
+        let clock = self.clock;
+        let seen = Seen { clock, opening_ns, suspended_before_ns, may_look_for_target: false };
         conclude(plan, &control, signals, seen, done, self.manifest.clone(), collected, None)
     }
 
