@@ -244,7 +244,7 @@ fn a_soft_descriptor_limit_is_raised_and_a_hard_one_told_with_the_number_needed(
     assert_identities_hold(&report);
     let before = serve.counts()["connections"].as_u64().unwrap();
     let output = limited("-n 50", &serve.url());
-    assert_refused(&output, 2, &["-c 100 on ", " threads: ", "limit is 50"], &["ulimit -n 50"]);
+    assert_refused(&output, 2, &["-c 100 on ", " thread", "limit is 50"], &["ulimit -n 50"]);
     // The question itself is a connection.
     assert_eq!(serve.counts()["connections"].as_u64().unwrap(), before + 1);
 }

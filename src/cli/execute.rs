@@ -88,7 +88,7 @@ pub(super) fn measure(
             p50_ns: progress.p50_ns,
             p99_ns: progress.p99_ns,
             failed: progress.failed,
-            inflight: Some(progress.inflight),
+            inflight: progress.inflight,
             asked_per_s: progress.asked_per_s,
             backlog: progress.backlog,
         });

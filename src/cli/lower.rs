@@ -181,12 +181,12 @@ fn ensure_descriptors(args: &RunArgs, threads: u32) -> Result<(), CliError> {
     let more = run::descriptors(args.connections, threads, replaces_all);
     let needed = sys::open_descriptors() + files + more;
     sys::ensure_descriptors(needed).map_err(|limit| {
-        CliError::usage(format!("-c {} on {threads} threads: {limit}", args.connections)).hint(
-            format!(
-                "raise it with 'ulimit -Hn {}', or use fewer connections or threads",
-                limit.needed
-            ),
-        )
+        let workers = if threads == 1 { "thread" } else { "threads" };
+        let message = format!("-c {} on {threads} {workers}: {limit}", args.connections);
+        CliError::usage(message).hint(format!(
+            "raise it with 'ulimit -Hn {}', or use fewer connections or threads",
+            limit.needed
+        ))
     })
 }
 

@@ -94,6 +94,9 @@ fn a_verdict_claims_no_more_than_its_evidence() {
          was busy for 62 %; the target is on this machine and may run on the same CPUs, so that both \
          together set the pace: give each its own (--cpus, taskset) to find out what the target can do"
     );
+    let mut apart = samples::calm();
+    (apart.target_on_this_machine, apart.target_cpus) = (true, Some(vec![0]));
+    assert!(!plain(&apart).contains("CPU time from each other"), "its worker is on CPU 1");
     let little = line(|result| result.workers[0].starved_ns = 100_000_000);
     let part =
         "wring had 33 % to spare (a worker waited for its CPU for 5 % of the window); target";

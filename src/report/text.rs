@@ -262,7 +262,7 @@ fn notes(result: &RunResult, page: &mut Page) {
     lines.extend(steady::drift_note(result));
     let remarks = result.asked.notes.iter().chain(&result.remarks);
     lines.extend(remarks.map(|remark| escape(remark, NOTE_CHARS_MAX)));
-    if result.target_on_this_machine {
+    if result.may_share_cpus() {
         lines.push(
             "the target runs on this machine: it and wring take CPU time from each other"
                 .to_owned(),

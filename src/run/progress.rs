@@ -37,8 +37,8 @@ pub struct Progress {
     pub asked_per_s: Option<f64>,
     /// Requests due and not sent.
     pub backlog: u64,
-    /// Requests in flight.
-    pub inflight: u64,
+    /// Requests in flight, once there were any.
+    pub inflight: Option<u64>,
 }
 
 /// Makes it.
@@ -74,7 +74,8 @@ impl ProgressWatch {
         let progress = &mut self.progress;
         progress.elapsed_ns = elapsed_ns;
         (progress.completed, progress.failed) = (now.completed, now.failed);
-        (progress.inflight, progress.backlog) = (now.inflight, now.backlog);
+        progress.backlog = now.backlog;
+        progress.inflight = (now.due > 0).then_some(now.inflight);
         if let (Some((then_ns, then)), Some((last_ns, last))) =
             (self.samples.front(), self.samples.back())
             && last_ns - then_ns >= RATE_OVER_NS_MIN
@@ -99,16 +100,19 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn standing(completed: u64) -> Standing {
-        Standing { due: 2 * completed, completed, failed: 1, inflight: 64, backlog: 5 }
+        Standing { due: 2 * completed + 1, completed, failed: 1, inflight: 64, backlog: 5 }
     }
 
     #[test]
     fn counts_are_known_at_once_and_rates_soon_whatever_the_interval() {
         let mut watch = ProgressWatch::new(Some(5_000 * MS), true);
-        assert_eq!(watch.look(None, standing(7), None).inflight, 0, "the load has not begun");
+        assert_eq!(watch.look(None, standing(7), None).inflight, None, "the load has not begun");
+        assert_eq!(watch.look(Some(0), Standing::default(), None).inflight, None);
         let first = *watch.look(Some(0), standing(0), None);
-        assert_eq!((first.inflight, first.backlog, first.failed), (64, 5, 1));
+        assert_eq!((first.inflight, first.backlog, first.failed), (Some(64), 5, 1));
         assert_eq!((first.requests_per_s, first.asked_per_s), (None, None));
+        watch.samples.clear();
+        watch.look(Some(0), standing(0), None);
         for step in 1..=20 {
             watch.look(Some(step * 20 * MS), standing(step * 20), None);
         }
