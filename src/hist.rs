@@ -161,6 +161,10 @@ impl Hist {
             return 0.0;
         }
         let (mean, width) = (self.mean(), self.stdev() * stdevs);
+        // All in one bucket, whose bounds may all lie beside its mean.
+        if width == 0.0 {
+            return 1.0;
+        }
         let (low, high) = (mean - width, mean + width);
         let is_within = |value: u64| (low..=high).contains(&(value as f64));
         let within = self.buckets().filter(|&(highest, _)| is_within(highest));
@@ -396,6 +400,19 @@ mod tests {
             assert!(error <= 0.001, "q {q}: {} for {exact}", hist.quantile(q));
         }
         assert_eq!((hist.min(), hist.max()), (values[0], values[9_999]));
+    }
+
+    #[test]
+    fn values_of_one_bucket_all_lie_within_their_deviation_of_nothing() {
+        for value in [1, 2_047, 2_048, 1_234_567, 40_000_001] {
+            let mut hist = Hist::new(3_600_000_000_000);
+            hist.record(value, 3);
+            assert_eq!(hist.share_within_stdevs(1.0), 1.0, "{value}");
+        }
+        let mut hist = Hist::new(1_000_000);
+        hist.record(100, 98);
+        hist.record(900_000, 2);
+        assert_eq!(hist.share_within_stdevs(1.0), 0.98);
     }
 
     #[test]

@@ -13,21 +13,27 @@ use crate::units::{format_count, format_duration_ns, format_grouped};
 /// Least time between two redraws, in nanoseconds. The bar's own limit lets a burst of twenty pass.
 const REDRAW_NS: u64 = 250_000_000;
 
+/// Whether a terminal, if there is one, says that it understands escape sequences: one without a type
+/// may be anything, and a dumb one is not.
+pub fn understands_escapes() -> bool {
+    std::env::var_os("TERM").is_some_and(|kind| !kind.is_empty() && kind != "dumb")
+}
+
 /// What the line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LiveView {
     /// Time since the load began, in nanoseconds.
     pub elapsed_ns: u64,
-    /// Requests completed per second of late.
-    pub requests_per_s: f64,
+    /// Requests completed per second of late, once that is known.
+    pub requests_per_s: Option<f64>,
     /// Median latency of late, in nanoseconds.
     pub p50_ns: Option<u64>,
     /// 99th percentile of late, in nanoseconds.
     pub p99_ns: Option<u64>,
     /// Failed requests so far.
     pub failed: u64,
-    /// Requests in flight.
-    pub inflight: u64,
+    /// Requests in flight, where that is known.
+    pub inflight: Option<u64>,
     /// Requests that became due per second of late; `None` in a closed loop.
     pub asked_per_s: Option<f64>,
     /// Requests due and not sent.
@@ -45,9 +51,9 @@ pub struct LiveLine {
 
 impl LiveLine {
     /// The line of a run that takes `total_ns`, if that is known. Invisible when `quiet`, or when
-    /// stderr is not a terminal.
+    /// stderr is not a terminal that understands it.
     pub fn new(total_ns: Option<u64>, quiet: bool) -> Self {
-        let visible = !quiet && stderr().is_terminal();
+        let visible = !quiet && stderr().is_terminal() && understands_escapes();
         Self::drawing_to(
             total_ns,
             if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
@@ -92,10 +98,9 @@ impl Drop for LiveLine {
 fn text(view: &LiveView, total_ns: Option<u64>) -> String {
     let of = |per_s| format!(" of {}", format_count(per_s));
     let asked = view.asked_per_s.map_or_else(String::new, of);
-    let mut parts = vec![
-        whole_seconds(view.elapsed_ns),
-        format!("{}{asked} req/s", format_count(view.requests_per_s)),
-    ];
+    let mut parts = vec![whole_seconds(view.elapsed_ns)];
+    let rate = |per_s| format!("{}{asked} req/s", format_count(per_s));
+    parts.extend(view.requests_per_s.map(rate));
     for (name, quantile) in [("p50", view.p50_ns), ("p99", view.p99_ns)] {
         if let Some(ns) = quantile {
             parts.push(format!("{name} {}", format_duration_ns(ns)));
@@ -104,7 +109,7 @@ fn text(view: &LiveView, total_ns: Option<u64>) -> String {
     if view.failed > 0 {
         parts.push(format!("{} failed", format_grouped(view.failed)));
     }
-    parts.push(format!("{} in flight", format_grouped(view.inflight)));
+    parts.extend(view.inflight.map(|count| format!("{} in flight", format_grouped(count))));
     if view.backlog > 0 {
         parts.push(format!("{} not sent", format_grouped(view.backlog)));
     }
@@ -133,28 +138,31 @@ mod tests {
     fn the_line_shows_what_is_known_and_nothing_else() {
         let mut view = LiveView {
             elapsed_ns: 12 * SECOND_NS + 900_000_000,
-            requests_per_s: 81_234.0,
+            requests_per_s: Some(81_234.0),
             p50_ns: Some(240_000),
             p99_ns: Some(1_200_000),
             failed: 3,
-            inflight: 64,
+            inflight: Some(64),
             ..LiveView::default()
         };
         assert_eq!(
             text(&view, Some(30 * SECOND_NS)),
             "12s  81.2k req/s  p50 240 µs  p99 1.20 ms  3 failed  64 in flight  17s left"
         );
-        view = LiveView { elapsed_ns: 90 * SECOND_NS, requests_per_s: 5.0, ..LiveView::default() };
-        assert_eq!(text(&view, None), "1m30s  5 req/s  0 in flight");
+        let elapsed_ns = 90 * SECOND_NS;
+        view = LiveView { elapsed_ns, requests_per_s: Some(5.0), ..LiveView::default() };
+        assert_eq!(text(&view, None), "1m30s  5 req/s");
+        view = LiveView { elapsed_ns, inflight: Some(0), ..LiveView::default() };
+        assert_eq!(text(&view, None), "1m30s  0 in flight");
     }
 
     #[test]
     fn a_schedule_shows_what_was_asked_and_what_is_behind() {
         let mut view = LiveView {
             elapsed_ns: 3 * SECOND_NS,
-            requests_per_s: 61_234.0,
+            requests_per_s: Some(61_234.0),
             asked_per_s: Some(100_000.0),
-            inflight: 64,
+            inflight: Some(64),
             ..LiveView::default()
         };
         assert_eq!(text(&view, None), "3s  61.2k of 100k req/s  64 in flight");

@@ -103,7 +103,9 @@ fn a_low_limit_on_open_files_says_how_many_connections_are_left() {
     let object = doctor_under(&[prlimit, "--nofile=200:200"]);
     let files = check(&object, "open files");
     assert_eq!((&files["verdict"], &files["facts"]["hard"]), (&"warning".into(), &200.into()));
-    assert_eq!(files["facts"]["connections_max"], 136);
+    // One for each worker, the standard streams, report files, and some to spare.
+    let most = files["facts"]["connections_max"].as_u64().unwrap();
+    assert!((100..195).contains(&most), "{files}");
     assert!(files["change"].to_string().contains("prlimit --nofile="), "{files}");
     assert_eq!(check(&object, "io_uring")["verdict"], "ok");
     // Too few for any ring with the connections of a default run.

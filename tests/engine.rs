@@ -201,7 +201,7 @@ fn the_server_falls_back_too_and_refuses_the_engines_it_cannot_run() {
             let Some(mut command) = by_seccomp(denied, EPERM) else { return };
             let line = ["serve", "--listen", "127.0.0.1:0", "--engine", engine];
             let output = run(command.args(line), RUN_MAX);
-            assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+            assert_eq!(output.status.code(), Some(3), "{}", said(&output));
             let stderr = stderr(&output);
             assert!(stderr.contains("seccomp"), "{stderr}");
             assert!(stderr.contains(&format!("{call} failed")), "{stderr}");
@@ -234,4 +234,22 @@ fn under_the_name_wrk_the_fallback_is_a_line_on_stderr_only() {
     let stdout = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(stdout.starts_with("Running ") && !stdout.contains("epoll"), "{}", said(&output));
     assert!(stderr(&output).contains("epoll is used instead"), "{}", said(&output));
+}
+
+#[test]
+fn workers_that_may_not_be_pinned_run_unpinned_and_it_is_said() {
+    let Some(mut command) = by_seccomp(Denied::Call(libc::SYS_sched_setaffinity as u32), EPERM)
+    else {
+        return;
+    };
+    let serve = Serve::start(&[]);
+    let cpu = support::allowed_cpus()[0].to_string();
+    let line = [&*serve.url(), "-n", "50", "--cpus", &cpu, "--json"];
+    let output = run(command.args(line), RUN_MAX);
+    assert!(is_measured(&output), "{}", said(&output));
+    let report = report_of(&output);
+    assert!(report["workers"][0]["cpu"].is_null(), "{report}");
+    assert!(
+        report["remarks"][0].as_str().unwrap().starts_with("1 of 1 workers could not be pinned")
+    );
 }

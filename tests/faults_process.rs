@@ -16,7 +16,7 @@ use support::faults::{
 };
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
-use support::{Folder, Running, assert_identities_hold, find_program, said};
+use support::{Folder, Running, allowed_cpus, assert_identities_hold, find_program, said};
 
 #[test]
 fn j3_a_hangup_ends_a_run_as_a_termination_does() {
@@ -188,6 +188,43 @@ fn j8_a_tool_that_was_stopped_says_that_its_numbers_are_no_good() {
         assert_eq!(report["verdict"]["kind"], "invalid");
         assert!(!report["verdict"]["gaps_ns"].as_array().expect("a list").is_empty(), "{report}");
     });
+}
+
+/// A process that takes all that it gets of a CPU, until it is dropped.
+struct Hog(std::process::Child);
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_worker_that_others_keep_from_its_cpu_measures_nothing_of_a_target_elsewhere() {
+    let cpus = allowed_cpus();
+    let (Some(taskset), [ours, .., theirs]) = (find_program("taskset"), &cpus[..]) else { return };
+    let (ours, theirs) = (ours.to_string(), theirs.to_string());
+    let serve = Serve::start(&["--threads", "1", "--delay", "5ms"]);
+    let id = serve.id().to_string();
+    let moved = Command::new(&taskset).args(["-a", "-p", "-c", &theirs, &id]).output().unwrap();
+    assert!(moved.status.success(), "{}", said(&moved));
+    let hog = || {
+        let mut hog = Command::new(&taskset);
+        hog.args(["-c", &ours, "sh", "-c", "while :; do :; done"]);
+        Hog(hog.stdin(Stdio::null()).spawn().unwrap())
+    };
+    let line = ["-d", "700ms", "-c", "16", "-t", "1", "--cpus", &*ours];
+    let hogs: Vec<Hog> = (0..4).map(|_| hog()).collect();
+    let running = Running::start(&mut command("auto", &serve.url(), &line));
+    let report = sound(&running.finish(RUN_MAX), &[3, 4]);
+    drop(hogs);
+    let starved = at(&report, "/workers/0/starved_ns");
+    assert!(starved > at(&report, "/window/length_ns") / 10, "{report}");
+    if at(&report, "/window/completed") > 0 {
+        assert_eq!(report["verdict"]["kind"], "invalid", "{report}");
+        assert!(report["verdict"]["starved_share"].as_f64() > Some(0.1), "{report}");
+    }
 }
 
 #[test]

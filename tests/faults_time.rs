@@ -47,6 +47,26 @@ fn e1_a_server_stopped_for_a_second_makes_every_request_of_that_second_late() {
 }
 
 #[test]
+fn in_a_closed_loop_a_server_stopped_for_good_is_told_from_one_that_set_the_pace() {
+    on_every_engine(|engine| {
+        let serve = Serve::start(&[]);
+        let line = ["-d", "1800ms", "--drain", "100ms", "-c", "8", "-T", "60s", "--interval", "1h"];
+        let running = Running::start(&mut command(engine, &serve.url(), &line));
+        serve.await_requests();
+        thread::sleep(Duration::from_millis(200));
+        serve.signal("STOP");
+        let output = running.finish(RUN_MAX);
+        serve.signal("CONT");
+        let report = sound(&output, &[0]);
+        assert_eq!(at(&report, "/silent_end/inflight"), 8);
+        assert!(at(&report, "/silent_end/length_ns") > 500 * MS, "{}", report["silent_end"]);
+        let text = report["verdict"]["text"].as_str().expect("words");
+        assert!(text.contains("while 8 requests waited: the target had stopped"), "{text}");
+        assert!(!text.contains("try -c"), "{text}");
+    });
+}
+
+#[test]
 fn e2_a_server_stopped_until_after_the_end_leaves_nothing_out() {
     on_every_engine(|engine| {
         let serve = Serve::start(&[]);

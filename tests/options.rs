@@ -206,4 +206,8 @@ fn a_selftests_json_holds_against_the_targets_own_count() {
     let sixth = &report["identities"][5];
     assert_eq!((&sixth["name"], &sixth["holds"]), (&"I6".into(), &true.into()));
     assert_eq!(number(&report, "/target_requests"), number(&report, "/requests/completed"));
+    assert_eq!(report["machine"]["version"], 1);
+    for figure in ["requests_per_s_depth_1", "bytes_in_per_s_1_mib", "wake_up_p99_ns"] {
+        assert!(number(&report, &format!("/machine/{figure}/value")) > 0, "{}", report["machine"]);
+    }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::serve::Serve;
-use support::{Folder, Running, find_program, number, report_of, said, wring};
+use support::{Folder, Running, find_program, is_measured, number, report_of, run, said, wring};
 
 const RUN_MAX: Duration = Duration::from_secs(20);
 const WRING: &str = env!("CARGO_BIN_EXE_wring");
@@ -104,8 +104,7 @@ fn a_reader_that_has_gone_away_costs_no_file() {
 fn a_head_behind_the_pipe_sees_its_line_and_nobody_complains() {
     let serve = Serve::start(&[]);
     let script = "\"$0\" \"$1\" -n 100 | head -1; echo end";
-    let output =
-        support::run(Command::new("sh").args(["-c", script, WRING, &serve.url()]), RUN_MAX);
+    let output = run(Command::new("sh").args(["-c", script, WRING, &serve.url()]), RUN_MAX);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(text.starts_with("Running ") && text.ends_with("\nend\n"), "{}", said(&output));
     assert!(output.stderr.is_empty(), "{}", said(&output));
@@ -129,8 +128,7 @@ fn a_full_disk_is_told_and_costs_the_other_outputs_nothing() {
 fn a_full_disk_behind_stdout_is_told() {
     let serve = Serve::start(&[]);
     let script = "exec \"$0\" \"$1\" -n 100 >/dev/full";
-    let output =
-        support::run(Command::new("sh").args(["-c", script, WRING, &serve.url()]), RUN_MAX);
+    let output = run(Command::new("sh").args(["-c", script, WRING, &serve.url()]), RUN_MAX);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("stdout"), "{}", said(&output));
 }
@@ -169,7 +167,7 @@ fn on_a_terminal_the_line_is_redrawn_at_most_four_times_a_second() {
     let Some(script) = find_program("script") else { return };
     let serve = Serve::start(&[]);
     let line = format!("{WRING} {} -c 4 -d 2s", serve.url());
-    let output = support::run(Command::new(script).args(["-qec", &line, "/dev/null"]), RUN_MAX);
+    let output = run(Command::new(script).args(["-qec", &line, "/dev/null"]), RUN_MAX);
     assert!(output.status.success(), "{}", said(&output));
     let text = String::from_utf8_lossy(&output.stdout);
     let redraws = text.matches(" req/s").count();
@@ -222,4 +220,45 @@ fn completions_and_the_manual_know_every_flag() {
     for flag in &flags {
         assert!(fish.contains(&format!("-l {}", &flag[2..])), "fish lacks {flag}");
     }
+}
+
+#[test]
+fn a_terminal_that_is_dumb_or_of_no_kind_gets_no_escapes() {
+    let Some(script) = find_program("script") else { return };
+    let serve = Serve::start(&[]);
+    let folder = Folder::new();
+    let stored = folder.path().join("r").display().to_string();
+    assert!(is_measured(&wring(&[&serve.url(), "-n", "50", "-q", "-o", &stored], RUN_MAX)));
+    let wring = env!("CARGO_BIN_EXE_wring");
+    let live = format!("{wring} {} -d 600ms -c 2", serve.url());
+    for line in [format!("{wring} report {stored}"), live] {
+        let on_terminal = |kind: Option<&str>| {
+            let mut command = Command::new(&script);
+            command.args(["-qec", &line, "/dev/null"]).env_remove("TERM").env_remove("NO_COLOR");
+            kind.map(|kind| command.env("TERM", kind));
+            String::from_utf8_lossy(&run(&mut command, RUN_MAX).stdout).into_owned()
+        };
+        for kind in [Some("dumb"), Some(""), None] {
+            let text = on_terminal(kind);
+            assert!(text.contains("verdict: ") && !text.contains('\u{1b}'), "{kind:?}: {text:?}");
+        }
+        assert!(on_terminal(Some("xterm")).contains("\u{1b}["), "{line}");
+    }
+}
+
+#[test]
+fn a_report_beyond_the_limit_on_file_sizes_is_told_of_and_leaves_nothing() {
+    let serve = Serve::start(&[]);
+    let folder = Folder::new();
+    let (json, stored) = (folder.path().join("a.json"), folder.path().join("b"));
+    let arguments = format!("-n 50 -o {} --json={}", stored.display(), json.display());
+    let script = format!("ulimit -f 1; exec {WRING} {} {arguments}", serve.url());
+    let output = run(Command::new("sh").args(["-c", &script]), RUN_MAX);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for path in [&json, &stored] {
+        assert!(stderr.contains(&format!("cannot write '{}'", path.display())), "{stderr}");
+    }
+    assert_eq!(names(&folder), Vec::<String>::new());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("verdict: "));
 }

@@ -92,6 +92,7 @@ fn what_is_due_is_sent_and_the_target_gets_it() {
         Some("schedule kept") => started == 1000,
         Some("rate not held by the target") => number(&report, "/window/completed") < 1000,
         Some("generator-limited") => report["verdict"]["busy_share"].as_f64() >= Some(0.9),
+        Some("short of CPU") => report["verdict"]["starved_share"].as_f64() > Some(0.0),
         _ => !is_valid(&report),
     };
     assert!(is_fine, "{report}");

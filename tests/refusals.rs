@@ -265,7 +265,45 @@ fn a_soft_descriptor_limit_is_raised_and_a_hard_one_told_with_the_number_needed(
     assert_identities_hold(&report);
     let before = serve.counts()["connections"].as_u64().unwrap();
     let output = limited("-n 50", &serve.url());
-    assert_refused(&output, 2, &["-c 100", "50", "164"], &["ulimit -n 50"]);
+    assert_refused(&output, 2, &["-c 100 on ", " thread", "limit is 50"], &["ulimit -n 50"]);
     // The question itself is a connection.
     assert_eq!(serve.counts()["connections"].as_u64().unwrap(), before + 1);
+}
+
+/// The number that a refusal for want of descriptors says is needed.
+fn needed(output: &Output) -> u64 {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let (before, _) = stderr.split_once(" file descriptors are needed").expect("a number");
+    before.rsplit(' ').next().and_then(|number| number.parse().ok()).expect("a number")
+}
+
+#[test]
+fn the_descriptors_that_are_said_to_be_needed_are_enough_and_no_fewer_are_tried() {
+    let serve = Serve::start(&[]);
+    let folder = Folder::new();
+    let stored = folder.path().join("r").display().to_string();
+    let url = serve.url();
+    let rate = ["-c", "30", "-t", "30", "-R", "1k", "-d", "100ms"];
+    for line in [
+        &["-c", "1", "-n", "50"][..],
+        &["-c", "40", "-t", "40", "-n", "500"],
+        &["-c", "40", "-t", "40", "-n", "500", "--engine", "epoll"],
+        &rate,
+        &["-c", "40", "-n", "500", "--no-keepalive", "-o", &stored],
+    ] {
+        let limited = |descriptors: u64| {
+            let script = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+            let wring = ["-c", &script, env!("CARGO_BIN_EXE_wring"), &url, "--json"];
+            run(Command::new("sh").args([&wring[..], line].concat()), RUN_MAX)
+        };
+        let needed = needed(&limited(10));
+        assert!(needed < 150, "{needed} for {line:?}");
+        let refused = limited(needed - 1);
+        assert_eq!(refused.status.code(), Some(2), "{line:?}: {}", said(&refused));
+        let output = limited(needed);
+        assert!(matches!(output.status.code(), Some(0 | 4)), "{line:?}: {}", said(&output));
+        let report = report_of(&output);
+        assert_identities_hold(&report);
+        assert_eq!(number(&report, "/connections/failures/local"), 0, "{line:?}: {report}");
+    }
 }

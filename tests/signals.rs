@@ -2,13 +2,15 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use support::faults::{State, await_that, connections_to};
 use support::scripted::{Script, Scripted};
 use support::serve::Serve;
-use support::{Running, assert_identities_hold, number, report_of, said};
+use support::{Folder, Running, assert_identities_hold, number, report_of, said, wring};
 
 /// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
@@ -57,6 +59,38 @@ fn the_text_report_of_an_interrupted_run_is_whole_and_says_so() {
     }
 }
 
+/// A self test that is interrupted while it fills the table of what the machine can do.
+fn check_interrupted_table(signal: &str, code: i32, word: &str) {
+    let folder = Folder::new();
+    let stored = folder.path().join("r").display().to_string();
+    let mut selftest = Command::new(env!("CARGO_BIN_EXE_wring"));
+    selftest.args(["selftest", "-d", "100ms", "--no-pin", "-o", &stored]);
+    let streams = selftest.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = streams.spawn().expect("wring");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let is_table = |line: &String| line.contains("now what this machine can do");
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| is_table(&line)));
+    thread::sleep(Duration::from_millis(200));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &id]).status().expect("kill").success());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    let (_, table) = text.rsplit_once("What this machine can do").expect("a table");
+    assert!(table.trim_end().ends_with("  interrupted"), "{text}");
+    assert!(text.contains(&format!("\nInterrupted\n  by {word} after the whole window")), "{text}");
+    let again = wring(&["report", &stored, "--format", "json"], RUN_MAX);
+    let report = report_of(&again);
+    assert_eq!(report["interrupted"], word, "{report}");
+    assert!(report["machine"]["wake_up_p99_ns"].is_null(), "{report}");
+}
+
+#[test]
+fn a_self_test_interrupted_in_its_table_says_so_in_rows_report_file_and_code() {
+    check_interrupted_table("INT", 130, "SIGINT");
+    check_interrupted_table("TERM", 143, "SIGTERM");
+}
+
 #[test]
 fn without_an_end_of_its_own_a_run_ends_normally_when_interrupted() {
     let serve = Serve::start(&[]);
@@ -79,7 +113,7 @@ fn a_second_signal_ends_a_long_drain_at_once() {
     server.await_requests(3);
     running.signal("INT");
     // The control thread must have seen the first before the second counts as one of its own.
-    std::thread::sleep(Duration::from_millis(300));
+    thread::sleep(Duration::from_millis(300));
     running.signal("INT");
     let output = running.finish(RUN_MAX);
     // No request completed, which comes before interruption.
@@ -91,17 +125,21 @@ fn a_second_signal_ends_a_long_drain_at_once() {
 }
 
 #[test]
-fn an_interrupted_warm_up_leaves_an_empty_window_and_a_short_drain() {
+fn an_interrupted_warm_up_measured_nothing_and_leaves_an_empty_window_and_a_short_drain() {
     let serve = Serve::start(&[]);
-    let running = start(&[&serve.url(), "--warmup", "60s", "-d", "60s", "--json"]);
+    let running = start(&[&serve.url(), "-c", "15", "--warmup", "60s", "-d", "60s", "--json"]);
     serve.await_requests();
     // Long enough that a drain counted from the beginning would show.
-    std::thread::sleep(Duration::from_millis(1500));
+    thread::sleep(Duration::from_millis(1500));
     running.signal("INT");
     let output = running.finish(RUN_MAX);
-    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let report = report_of(&output);
     assert_identities_hold(&report);
+    assert_eq!(report["interrupted"], "SIGINT", "{report}");
+    for open in ["open_at_start", "open_min", "open_max"] {
+        assert_eq!(number(&report, &format!("/connections/{open}")), 15, "{report}");
+    }
     assert_eq!(number(&report, "/window/length_ns"), 0);
     assert_eq!(number(&report, "/latency/count"), 0);
     assert!(number(&report, "/drain/length_ns") < 1_200_000_000, "{}", report["drain"]);

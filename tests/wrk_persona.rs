@@ -78,7 +78,7 @@ fn the_report_has_wrks_lines_and_no_others() {
 #[test]
 fn requests_that_time_out_are_in_wrks_line() {
     let server = Scripted::start(Script::Silence);
-    let output = as_wrk(&["-d1s", "-c2", "-t1", "--timeout", "200ms", &server.url()]);
+    let output = as_wrk(&["-d2s", "-c2", "-t1", "--timeout", "1", &server.url()]);
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(text.contains("  Socket errors: connect 0, read 0, write 0, timeout "), "{text}");
@@ -91,7 +91,15 @@ fn what_wrk_refuses_is_refused_in_its_words() {
     let port = Port::reserve();
     let dead = format!("http://{}/", port.address());
     assert_like_wrk(&wrk, &["-d1s", "-c2", "-t1", &dead]);
-    for line in [&[][..], &["-c", "1", "-t", "2", &dead], &["no-url"], &["-d", "x", &dead]] {
+    for line in [
+        &[][..],
+        &["-c", "1", "-t", "2", &dead],
+        &["no-url"],
+        &["-d", "x", &dead],
+        &["-d", "1.5", &dead],
+        &["-d", "100ms", &dead],
+        &["-r", &dead],
+    ] {
         let theirs = run(Command::new(&wrk).args(line), RUN_MAX);
         let ours = as_wrk(line);
         assert_eq!(ours.status.code(), theirs.status.code(), "{line:?}");

@@ -10,6 +10,7 @@ mod targets;
 mod tls;
 pub mod warmup;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -40,6 +41,7 @@ Examples (wring --help lists every flag):
 #[command(
     name = "wring",
     version,
+    propagate_version = true,
     about = "Measures how many HTTP requests per second a server answers, and how fast.",
     override_usage = "wring [OPTIONS] <URL>...\n       wring <COMMAND> [OPTIONS]",
     after_help = EXAMPLES,
@@ -65,7 +67,7 @@ pub struct Cli {
     #[arg(short, long, action = ArgAction::Help, global = true, hide_short_help = true)]
     help: Option<bool>,
     /// Print the version
-    #[arg(short = 'V', long, action = ArgAction::Version, hide_short_help = true)]
+    #[arg(short = 'V', long, action = ArgAction::Version, global = true, hide_short_help = true)]
     version: Option<bool>,
 }
 
@@ -75,6 +77,9 @@ pub enum Command {
     /// Measure one endpoint (the command may be left out)
     Run(UrlArgs),
     /// Measure the built-in server: needs nothing else on this machine
+    ///
+    /// The report ends with what this machine can do, in five short runs; --json and -o have that as
+    /// the object `machine`.
     Selftest(RunArgs),
     /// Tell which of two servers, builds or stored results is faster
     Compare(Box<compare::CompareArgs>),
@@ -90,6 +95,17 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man,
+    /// Print help, for a command or for all
+    #[command(hide = true)]
+    Help(HelpArgs),
+}
+
+/// Arguments of `wring help`.
+#[derive(Clone, Debug, Args)]
+pub struct HelpArgs {
+    /// The command; none for all of wring
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 /// Arguments of `wring run`.
@@ -183,11 +199,11 @@ pub struct RunArgs {
     /// Add a header, 'Name: value'; may be repeated
     #[arg(short = 'H', long = "header", value_name = "HEADER", action = ArgAction::Append)]
     #[arg(allow_hyphen_values = true, help_heading = "Request")]
-    pub headers: Vec<String>,
+    pub headers: Vec<OsString>,
     /// Request body: the text itself, @FILE, or @- for stdin
     #[arg(short, long, value_name = "BODY", allow_hyphen_values = true)]
     #[arg(help_heading = "Request")]
-    pub body: Option<String>,
+    pub body: Option<OsString>,
     /// Many targets, and bodies of other kinds.
     #[command(flatten)]
     pub targets: TargetArgs,
@@ -463,18 +479,41 @@ pub enum Parsed {
 pub fn parse<I, T>(argv: I) -> Result<Parsed, CliError>
 where
     I: IntoIterator<Item = T>,
-    T: Into<std::ffi::OsString> + Clone,
+    T: Into<OsString> + Clone,
 {
-    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    match Cli::try_parse_from(argv) {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, InvalidUtf8};
+    let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
+    match Cli::try_parse_from(&argv) {
         Ok(cli) => {
             let implied = Command::Run(UrlArgs { run: cli.run, url: cli.url });
             Ok(Parsed::Command(Box::new(cli.command.unwrap_or(implied))))
         }
-        Err(error) if matches!(error.kind(), DisplayHelp | DisplayVersion) => {
-            Ok(Parsed::Text(error.render().to_string()))
+        Err(error) if error.kind() == DisplayHelp => Ok(Parsed::Text(error.render().to_string())),
+        // Of every command it is wring's.
+        Err(error) if error.kind() == DisplayVersion => {
+            Ok(Parsed::Text(format!("wring {}\n", env!("CARGO_PKG_VERSION"))))
         }
+        Err(error) if error.kind() == InvalidUtf8 => Err(CliError::not_utf8(&argv)),
         Err(error) => Err(CliError::from_clap(&error)),
+    }
+}
+
+/// The long help of a command, or of wring itself.
+pub fn help(asked: &HelpArgs) -> Result<String, CliError> {
+    let mut line = vec!["wring"];
+    if let Some(command) = &asked.command {
+        let names = command_names();
+        if !names.contains(command) {
+            let shown = command.escape_debug();
+            return Err(CliError::usage(format!("'{shown}' is no command"))
+                .hint(format!("the commands are {}", names.join(", "))));
+        }
+        line.push(command);
+    }
+    line.push("--help");
+    match parse(line)? {
+        Parsed::Text(text) => Ok(text),
+        Parsed::Command(_) => Err(CliError::internal("there is no help")),
     }
 }
 
@@ -485,7 +524,9 @@ pub fn definition() -> clap::Command {
 
 /// Names of the commands, for suggestions.
 pub fn command_names() -> Vec<String> {
-    definition().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    let definition = definition();
+    let shown = definition.get_subcommands().filter(|command| !command.is_hide_set());
+    shown.map(|command| command.get_name().to_owned()).collect()
 }
 
 fn within(text: &str, least: u64, most: u64) -> Result<u64, String> {

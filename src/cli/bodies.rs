@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::args::RunArgs;
 use super::error::CliError;
-use super::files::{read_file, read_named};
+use super::files::{read_file, read_named, read_named_bytes};
 use crate::plan::{Body, Lines, Text};
 use crate::rng::Rng;
 
@@ -60,7 +60,7 @@ pub(super) fn body(args: &RunArgs) -> Result<Option<TypedBody>, CliError> {
         )));
     }
     if let Some(typed) = &args.body {
-        return Ok(Some(TypedBody::plain(Text::typed(&read_named("-b", typed)?))));
+        return Ok(Some(TypedBody::plain(Text::typed(&read_named_bytes("-b", typed)?))));
     }
     if !targets.form.is_empty() {
         return form(&targets.form).map(Some);

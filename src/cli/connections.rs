@@ -4,6 +4,7 @@
 //! what it gives knows how the request changes for the way it takes, where the way leads, and what
 //! is to be kept out of every output.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
@@ -175,14 +176,16 @@ fn has_header(args: &RunArgs, name: &str) -> bool {
     header_value(args, name).is_some()
 }
 
-fn header_value<'a>(args: &'a RunArgs, name: &str) -> Option<&'a str> {
-    args.headers.iter().find_map(|typed| field(typed, name))
+fn header_value(args: &RunArgs, name: &str) -> Option<String> {
+    let value = args.headers.iter().find_map(|typed| field(typed, name))?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 /// The value of a header as typed, if that is its name.
-fn field<'a>(typed: &'a str, name: &str) -> Option<&'a str> {
-    let (field, value) = typed.split_once(':')?;
-    field.eq_ignore_ascii_case(name).then_some(value)
+fn field<'a>(typed: &'a OsStr, name: &str) -> Option<&'a [u8]> {
+    let bytes = typed.as_bytes();
+    let (field, value) = bytes.split_at(bytes.iter().position(|&byte| byte == b':')?);
+    field.eq_ignore_ascii_case(name.as_bytes()).then_some(&value[1..])
 }
 
 /// What two flags together cannot mean.
@@ -391,10 +394,10 @@ fn own_proxy(typed: &str, args: &RunArgs) -> Result<Proxy, CliError> {
         ))
         .hint("give a user in --proxy, or one -H Proxy-Authorization"));
     }
-    if value.contains(['\r', '\n', '\0']) {
-        let error = RequestError::HeaderValue(PROXY_AUTHORIZATION.to_owned());
-        return Err(CliError::usage(error.to_string()));
-    }
+    let value = std::str::from_utf8(value).ok().filter(|text| !text.contains(['\r', '\n', '\0']));
+    let value = value.ok_or_else(|| {
+        CliError::usage(RequestError::HeaderValue(PROXY_AUTHORIZATION.to_owned()).to_string())
+    })?;
     proxy.authorization = Some(value.trim_matches([' ', '\t']).to_owned());
     Ok(proxy)
 }

@@ -1,5 +1,6 @@
 //! What is said when the command line cannot be carried out.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -58,6 +59,32 @@ impl CliError {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// An argument that must be text is none. Values are not shown: one may be a password.
+    pub fn not_utf8(argv: &[OsString]) -> Self {
+        let is_bytes = |flag: &str| {
+            let long = flag.starts_with("--header") || flag.starts_with("--body");
+            long || flag.starts_with("-H") || flag.starts_with("-b")
+        };
+        let arguments = argv.iter().zip(argv.iter().skip(1));
+        let found =
+            arguments.filter(|(_, argument)| argument.to_str().is_none()).find_map(|pair| {
+                let (before, argument) = (pair.0.to_string_lossy(), pair.1.to_string_lossy());
+                let flag = match (argument.starts_with('-'), before.starts_with('-')) {
+                    (true, _) => argument.clone(),
+                    (false, true) => before,
+                    (false, false) => return Some(format!("'{}'", redact::url(&argument))),
+                };
+                let name = match flag.strip_prefix("--") {
+                    Some(_) => flag.split('=').next().unwrap_or_default().to_owned(),
+                    None => flag.chars().take(2).collect(),
+                };
+                (!is_bytes(&name)).then(|| format!("the value of {name}"))
+            });
+        let what = found.unwrap_or_else(|| "an argument".to_owned());
+        Self::usage(format!("{} is not UTF-8", what.escape_debug()))
+            .hint("other bytes may stand in header values (-H), in bodies (-b) and in file names")
+    }
+
     /// A complaint of the argument parser in our form.
     pub fn from_clap(error: &clap::Error) -> Self {
         let text = |kind| match error.get(kind) {
@@ -87,7 +114,7 @@ impl CliError {
             _ => None,
         };
         let hint = suggestion.or(known).or_else(|| swallowed_url(flag, value));
-        let hint = hint.unwrap_or_else(|| "wring -h shows every flag".to_owned());
+        let hint = hint.unwrap_or_else(|| "wring --help shows every flag".to_owned());
         Self::usage(redact::text(&message)).hint(hint)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::args::{DoctorArgs, ReportArgs, ReportFormat};
 use super::error::{CliError, EXIT_INTERNAL, EXIT_NOTHING_MEASURED, EXIT_USAGE};
-use super::files::ReportFile;
+use super::files::{self, ReportFile};
 use super::lower::{Output, RunJob, ServeJob};
 use super::wrk::Persona;
 use super::{Job, colored, compare, search, selftest, write_stderr, write_stdout};
@@ -19,7 +19,7 @@ use crate::report::{self, json, stored, text};
 use crate::result::{Interrupted, Invalid, RunResult, Verdict};
 use crate::run::{self, RunError};
 use crate::sys::{SIGINT, Signals};
-use crate::target::{Server, StampLog};
+use crate::target::{Server, StampLog, StartError};
 use crate::uring::SetupError;
 
 /// Exit code: the measurement is invalid.
@@ -106,16 +106,11 @@ pub(super) fn measure(
 /// Prints the report and writes the files; the files come first, so that a closed stdout or a full
 /// disk for one of them loses nothing of the others.
 pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError> {
-    let mut failed = None;
-    let mut commit = |file: Option<ReportFile>, bytes: &dyn Fn() -> Vec<u8>| {
-        let Some(file) = file else { return };
-        let path = file.path().display().to_string();
-        if let Err(error) = file.commit(&bytes()) {
-            failed = Some(CliError::internal(format!("cannot write '{path}': {error}")));
-        }
+    let commit = |file: Option<ReportFile>, bytes: fn(&RunResult) -> Vec<u8>| {
+        file.map_or(Ok(()), |file| file.commit(&bytes(result)))
     };
-    commit(output.json_file, &|| json::render(result));
-    commit(output.stored, &|| stored::write(result));
+    let written =
+        files::all([commit(output.json_file, json::render), commit(output.stored, stored::write)]);
     if output.json_stdout {
         write_stdout(&json::render(result))?;
     } else {
@@ -127,7 +122,7 @@ pub(super) fn present(result: &RunResult, output: Output) -> Result<(), CliError
         };
         write_stdout(&text::render(result, &options))?;
     }
-    failed.map_or(Ok(()), Err)?;
+    written?;
     has_ended_well(result)
 }
 
@@ -140,18 +135,19 @@ fn has_ended_well(result: &RunResult) -> Result<(), CliError> {
     Err(CliError::internal(message).hint("please report this with all that was printed"))
 }
 
-/// The first that applies: nothing completed, invalid, interrupted, a threshold failed, fine.
+/// The first that applies: nothing measured, invalid, interrupted, a threshold failed, fine.
 pub(super) fn exit_code(result: &RunResult) -> u8 {
     let completed: u64 = result.total.phases.iter().map(|phase| phase.completed).sum();
     match (&result.verdict, result.interrupted) {
-        _ if completed == 0 => EXIT_NOTHING_MEASURED,
+        // What only a warm-up saw was not measured.
+        _ if completed == 0 || result.window_ns == 0 => EXIT_NOTHING_MEASURED,
         (Verdict::Invalid(reasons), _) if reasons.iter().any(Invalid::is_nothing_measured) => {
             EXIT_NOTHING_MEASURED
         }
         (Verdict::Invalid(reasons), _) if !reasons.is_empty() => EXIT_INVALID,
         (_, Some(Interrupted::Interrupt)) => 130,
         (_, Some(Interrupted::Terminate)) => 143,
-        // Neither measured nor interrupted: there was no window, for no reason known.
+        // Not judged for no reason known.
         (Verdict::Invalid(_), None) => EXIT_INVALID,
         _ if !result.passes() => EXIT_THRESHOLD,
         _ => 0,
@@ -227,7 +223,11 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
     } else {
         Server::start(config).map(|server| (server, None))
     };
-    let (server, refused) = started.map_err(|error| CliError::usage(error.to_string()))?;
+    let (server, refused) = started.map_err(|error| match error {
+        // As a measurement on an engine that is not to be had.
+        StartError::Ring(_) => CliError::nothing_measured(error.to_string()),
+        _ => CliError::usage(error.to_string()),
+    })?;
     if let Some(refused) = refused {
         write_stderr(&format!("wring: note: {}", on_epoll(&refused)));
     }
@@ -256,9 +256,8 @@ pub(super) fn broken_server(why: &str) -> CliError {
 
 /// Writes the stamps; says loudly what is missing.
 fn write_log(file: ReportFile, log: &StampLog) -> Result<(), CliError> {
-    let path = file.path().display().to_string();
-    file.commit_with(|out| log.write(out))
-        .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")))?;
+    let path = files::shown(file.path());
+    file.commit_with(|out| log.write(out))?;
     if log.lost() > 0 {
         write_stderr(&format!(
             "wring: warning: '{path}' is incomplete: it holds {} requests, and {} that were \
@@ -312,7 +311,7 @@ fn report(args: &ReportArgs) -> Result<u8, CliError> {
 
 /// Reads a file that `-o` wrote, or says what is wrong with it.
 pub(super) fn read_stored(file: &Path) -> Result<RunResult, CliError> {
-    let path = file.display();
+    let path = files::shown(file);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = std::fs::File::open(file)?;

@@ -1,7 +1,10 @@
 //! Files of a run: bodies and lists read before it, reports opened before it and written after it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::error::CliError;
@@ -24,7 +27,7 @@ impl ReportFile {
     /// Opens a report for `flag` at `path`.
     pub fn open(flag: &str, path: &Path) -> Result<Self, CliError> {
         Self::try_open(path).map_err(|error| {
-            let path = path.display();
+            let path = shown(path);
             CliError::usage(format!("{flag}: cannot write '{path}': {}", cause(&error)))
                 .hint("name a file in a folder that exists and can be written")
         })
@@ -36,7 +39,8 @@ impl ReportFile {
         }
         // A link is followed, so that the file it names is replaced and not the link.
         let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        match fs::metadata(&target) {
+        let known = fs::metadata(&target);
+        match &known {
             Ok(known) if known.is_dir() => {
                 return Err(io::Error::from(io::ErrorKind::IsADirectory));
             }
@@ -52,7 +56,13 @@ impl ReportFile {
         let name = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
         let temporary = target.with_file_name(name);
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        Ok(Self { target, file, temporary: Some(temporary) })
+        let report = Self { target, file, temporary: Some(temporary) };
+        if let Ok(known) = known {
+            // The file that is replaced stays whose it was where that is possible, and as readable.
+            let _ = fchown(&report.file, Some(known.uid()), Some(known.gid()));
+            report.file.set_permissions(known.permissions())?;
+        }
+        Ok(report)
     }
 
     /// Where the report will be.
@@ -61,12 +71,21 @@ impl ReportFile {
     }
 
     /// Writes the report and puts it in its place.
-    pub fn commit(self, bytes: &[u8]) -> io::Result<()> {
+    pub fn commit(self, bytes: &[u8]) -> Result<(), CliError> {
         self.commit_with(|out| out.write_all(bytes))
     }
 
     /// The same for what is too long to hold in memory first.
     pub fn commit_with(
+        self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), CliError> {
+        let path = shown(&self.target);
+        self.try_commit(write)
+            .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")))
+    }
+
+    fn try_commit(
         mut self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
@@ -91,23 +110,44 @@ impl Drop for ReportFile {
     }
 }
 
+/// A path for a message: its name may hold anything.
+pub fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+/// Everything that went wrong with several files, as one error.
+pub fn all(written: impl IntoIterator<Item = Result<(), CliError>>) -> Result<(), CliError> {
+    let failed: Vec<String> =
+        written.into_iter().filter_map(Result::err).map(|error| error.message).collect();
+    if failed.is_empty() { Ok(()) } else { Err(CliError::internal(failed.join("; "))) }
+}
+
 /// What a flag names: the text itself, `@FILE`, or `@-` for standard input.
 pub fn read_named(flag: &str, typed: &str) -> Result<Vec<u8>, CliError> {
-    match typed.strip_prefix('@') {
+    read_named_bytes(flag, OsStr::new(typed))
+}
+
+/// The same where the text, or the file's name, may be any bytes.
+pub fn read_named_bytes(flag: &str, typed: &OsStr) -> Result<Vec<u8>, CliError> {
+    match typed.as_bytes().strip_prefix(b"@") {
         None => Ok(typed.as_bytes().to_vec()),
-        Some("-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
-        Some(path) => read_file(flag, path),
+        Some(b"-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
+        Some(path) => read_path(flag, Path::new(OsStr::from_bytes(path))),
     }
 }
 
 /// The bytes of a file that a flag names.
 pub fn read_file(flag: &str, path: &str) -> Result<Vec<u8>, CliError> {
-    if path.is_empty() {
+    read_path(flag, Path::new(path))
+}
+
+fn read_path(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
+    if path.as_os_str().is_empty() {
         return Err(CliError::usage(format!(
             "{flag} '@' names no file; write {flag} @FILE, or {flag} @- for stdin"
         )));
     }
-    checked(flag, path, File::open(path).and_then(read_bounded))
+    checked(flag, &path.to_string_lossy(), File::open(path).and_then(read_bounded))
 }
 
 fn checked(flag: &str, shown: &str, read: io::Result<Vec<u8>>) -> Result<Vec<u8>, CliError> {
@@ -153,6 +193,8 @@ fn cause(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -172,6 +214,36 @@ mod tests {
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(folder).len()), ("old", 1));
         ReportFile::open("-o", &path).unwrap().commit(b"new").unwrap();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names(folder).len()), ("new", 1));
+    }
+
+    #[test]
+    fn a_report_in_place_of_a_file_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.json");
+        fs::write(&path, "old").unwrap();
+        for mode in [0o640, 0o606, 0o755] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            ReportFile::open("-o", &path).unwrap().commit(b"new").unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, mode, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn names_are_shown_without_control_characters_and_every_lost_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = ReportFile::open("-o", &folder.path().join("a\u{1b}[31m/b")).unwrap_err();
+        assert!(error.message.contains("a\\u{1b}[31m/b"), "{error}");
+        let lose = |name: &str| {
+            let place = folder.path().join(name);
+            fs::create_dir(&place).unwrap();
+            let report = ReportFile::open("-o", &place.join("r")).unwrap();
+            fs::remove_dir_all(&place).unwrap();
+            report.commit(b"x")
+        };
+        let error = all([lose("one\n"), Ok(()), lose("two")]).unwrap_err();
+        assert_eq!(error.code, 1);
+        assert!(error.message.contains("one\\n/r'") && error.message.contains("two/r'"), "{error}");
+        assert_eq!(all([Ok(())]), Ok(()));
     }
 
     #[test]

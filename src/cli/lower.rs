@@ -8,16 +8,15 @@ use super::args::warmup::Warmup;
 use super::args::{ColorChoice, Engine, RunArgs, ServeArgs, ServeEngine};
 use super::connections;
 use super::error::CliError;
-use super::files::ReportFile;
+use super::files::{ReportFile, shown};
 use super::{checks, pacing, redact, server, targets, tls};
 use crate::inspect::Checks;
 use crate::plan::{self, EngineChoice, Pacing, Plan, Provenance, StopAfter};
 use crate::result::threshold::Threshold;
+use crate::run;
 use crate::sys;
 use crate::target;
 
-/// Descriptors a run needs beside its connections: rings, the terminal, files, the resolver.
-const DESCRIPTORS_SPARE: u64 = 64;
 /// Longest congestion control name the kernel has (`TCP_CA_NAME_MAX`, with its final NUL).
 const CONGESTION_NAME_BYTES: usize = 16;
 
@@ -127,10 +126,7 @@ pub fn run_all(
     let mut notes = Vec::new();
     let wanted = targets::wanted(args, urls, &route, &mut notes)?;
     let (threads, cpus) = threads_and_cpus(args, wanted.servers(), allowed, &mut notes)?;
-    sys::ensure_descriptors(u64::from(args.connections) + DESCRIPTORS_SPARE).map_err(|limit| {
-        CliError::usage(format!("-c {}: {limit}", args.connections))
-            .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
-    })?;
+    ensure_descriptors(args, threads)?;
     let server = server::lower(&args.server)?;
     let tls = tls::lower(&args.tls, &wanted.encrypted_hosts())?;
     let output = output(args)?;
@@ -174,6 +170,24 @@ pub fn run_all(
         },
     };
     Ok(RunJob { plan, output, thresholds: args.checks.thresholds.clone(), notes })
+}
+
+/// Makes room for the descriptors of a run whose report files are not open yet.
+fn ensure_descriptors(args: &RunArgs, threads: u32) -> Result<(), CliError> {
+    let files = [matches!(args.json, Some(Some(_))), args.output.is_some()];
+    let files = files.iter().filter(|is_asked| **is_asked).count() as u64;
+    let network = &args.network;
+    let replaces_all = network.no_keepalive || network.requests_per_connection.is_some();
+    let more = run::descriptors(args.connections, threads, replaces_all);
+    let needed = sys::open_descriptors() + files + more;
+    sys::ensure_descriptors(needed).map_err(|limit| {
+        let workers = if threads == 1 { "thread" } else { "threads" };
+        let message = format!("-c {} on {threads} {workers}: {limit}", args.connections);
+        CliError::usage(message).hint(format!(
+            "raise it with 'ulimit -Hn {}', or use fewer connections or threads",
+            limit.needed
+        ))
+    })
 }
 
 /// Resolves the flags of the reference server.
@@ -358,7 +372,7 @@ fn output(args: &RunArgs) -> Result<Output, CliError> {
     if let (Some(json), Some(stored)) = (&json_file, &stored)
         && json.path() == stored.path()
     {
-        let path = json.path().display();
+        let path = shown(json.path());
         return Err(CliError::usage(format!("--json and -o name the same file '{path}'")));
     }
     Ok(Output {

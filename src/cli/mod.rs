@@ -34,6 +34,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::live::understands_escapes;
 use args::{ColorChoice, Command, DoctorArgs, Parsed, ReportArgs, RunArgs};
 pub use compare::CompareJob;
 use error::CliError;
@@ -61,7 +62,7 @@ pub enum Job {
         /// Printed before the report.
         preface: String,
         /// For stderr before the load starts.
-        remark: Option<&'static str>,
+        remark: Option<String>,
     },
     /// Measure the built-in server; `lower::run` makes the plan once its port is known.
     Selftest {
@@ -104,7 +105,7 @@ impl From<CliError> for Refusal {
 pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
     let typed: Vec<String> = argv.iter().map(|a| a.to_string_lossy().into_owned()).collect();
     if let Some(persona) = typed.first().and_then(|program| Persona::of(program)) {
-        return prepare_wrk(persona, &typed, allowed);
+        return prepare_wrk(persona, &argv, &typed, allowed);
     }
     let command = match args::parse(argv)? {
         Parsed::Text(text) => return Ok(Job::Print(text.into_bytes())),
@@ -139,6 +140,7 @@ pub fn prepare(argv: Vec<OsString>, allowed: &[u32]) -> Result<Job, Refusal> {
         Command::Compare(args) => Job::Compare(Box::new(compare::lower(*args, typed)?)),
         Command::Completions(shell) => Job::Print(completions(shell.shell)),
         Command::Man => Job::Print(manual()?),
+        Command::Help(asked) => Job::Print(args::help(&asked)?.into_bytes()),
     })
 }
 
@@ -150,6 +152,8 @@ pub fn main(
 ) -> ExitCode {
     // Without it more is resident, and in larger steps; nothing else.
     let _ = crate::sys::refuse_huge_pages();
+    // A report that does not fit is told of, and its temporary file removed.
+    crate::sys::survive_file_size_limit();
     let code = match prepare(argv.into_iter().collect(), &crate::sys::allowed_cpus()) {
         Err(refusal) => {
             // The code tells more than a stream that nobody reads.
@@ -171,10 +175,11 @@ pub fn main(
 /// The same in another tool's place; theirs are only the exit codes 0 and 1.
 fn prepare_wrk(
     persona: &'static Persona,
+    argv: &[OsString],
     typed: &[String],
     allowed: &[u32],
 ) -> Result<Job, Refusal> {
-    let parsed = persona.parse(typed).map_err(|refusal| Refusal {
+    let parsed = persona.parse(argv).map_err(|refusal| Refusal {
         stdout: refusal.stdout,
         stderr: refusal.stderr,
         code: 1,
@@ -201,21 +206,52 @@ fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 /// The manual page: the flags of a measurement, then those of each command that has its own.
 fn manual() -> Result<Vec<u8>, CliError> {
     let failed = |error: io::Error| CliError::internal(format!("cannot make the page: {error}"));
-    let definition = args::definition();
+    let definition = described(args::definition());
     let mut page = Vec::new();
     clap_mangen::Man::new(definition.clone()).render(&mut page).map_err(failed)?;
-    for command in definition.get_subcommands() {
-        if matches!(command.get_name(), "run" | "selftest" | "man") {
-            continue;
-        }
+    let mut text = String::from_utf8_lossy(&page).into_owned();
+    let shared = ["run", "selftest", "man"];
+    for command in definition.get_subcommands().filter(|c| !shared.contains(&c.get_name())) {
         let mut options = Vec::new();
         clap_mangen::Man::new(command.clone())
             .render_options_section(&mut options)
             .map_err(failed)?;
         let title = format!(".SH \"OPTIONS OF WRING {}\"", command.get_name().to_uppercase());
-        page.extend(String::from_utf8_lossy(&options).replacen(".SH OPTIONS", &title, 1).bytes());
+        let options = String::from_utf8_lossy(&options);
+        let (_, section) = options.split_once(".SH OPTIONS").unwrap_or(("", &options));
+        // Their headings are below that one.
+        text += &(title + &section.replace("\n.SH ", "\n.SS "));
     }
-    Ok(page)
+    Ok(for_roff(&text).into_bytes())
+}
+
+/// The same definition with every flag described: the page has no short form to leave one out of.
+fn described(command: clap::Command) -> clap::Command {
+    let describe = |arg: clap::Arg| match (arg.get_long_help(), arg.get_help()) {
+        (None, Some(help)) => {
+            let help = help.clone();
+            arg.long_help(help)
+        }
+        _ => arg,
+    };
+    command.mut_args(describe).mut_subcommands(described)
+}
+
+/// What roff reads: letters beyond ASCII by their numbers, and commands by their names, for there is
+/// one page for all of them.
+fn for_roff(page: &str) -> String {
+    let line = |line: &str| match line.strip_prefix("wring\\-").and_then(|l| l.strip_suffix("(1)"))
+    {
+        Some(command) => format!("\\fBwring {command}\\fR\n"),
+        None => format!("{line}\n"),
+    };
+    let lines: String = page.lines().map(line).collect();
+    let letter = |c: char| match c {
+        '\0'..='\x7f' => c.to_string(),
+        '…' => "...".to_owned(),
+        _ => format!("\\[u{:04X}]", u32::from(c)),
+    };
+    lines.chars().map(letter).collect()
 }
 
 /// Whether the text on stdout is to be coloured.
@@ -226,7 +262,7 @@ pub fn colored(choice: ColorChoice) -> bool {
         // https://no-color.org: set and not empty.
         ColorChoice::Auto => {
             let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            !refused && io::stdout().is_terminal()
+            !refused && io::stdout().is_terminal() && understands_escapes()
         }
     }
 }

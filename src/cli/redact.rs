@@ -23,12 +23,24 @@ pub fn text(argument: &str) -> String {
     headers(&userinfo(argument))
 }
 
-/// A word that stands where a URL is expected; a user part is masked without a scheme before it, too.
+/// A URL, or what was typed in its place, for showing: a user part is masked also where the scheme is
+/// missing or broken.
 pub fn url(typed: &str) -> String {
-    match typed.contains("://") {
-        true => text(typed),
-        false => headers(&without_user(typed)),
+    if typed.contains("://") {
+        return text(typed);
     }
+    let rest = after_scheme(typed).unwrap_or(typed);
+    let scheme = &typed[..typed.len() - rest.len()];
+    headers(&format!("{scheme}{}", without_user(rest)))
+}
+
+/// What follows a scheme that lacks a part of its `://`: `http:/`, `http:`, `http//`.
+pub fn after_scheme(typed: &str) -> Option<&str> {
+    let is = |name: &str| typed.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name));
+    let name = ["https", "http"].into_iter().find(|name| is(name))?;
+    let rest = &typed[name.len()..];
+    let after = rest.trim_start_matches([':', '/', '\\']);
+    (after.len() < rest.len()).then_some(after)
 }
 
 /// A header in which the colon is missing: nothing but the word that must be its name.
@@ -121,6 +133,14 @@ mod tests {
             ("me:SEKRET@host/", "***@host/"),
             ("me:SEK/RET@host/", "***@host/"),
             ("host:80/a@b", "host:80/a@b"),
+            ("joe:secret@host/a@b", "***@host/a@b"),
+            ("http:/joe:secret@host/", "http:/***@host/"),
+            ("http:joe:secret@host", "http:***@host"),
+            ("HTTPS//joe@host?x", "HTTPS//***@host?x"),
+            ("http:\\\\joe:secret@host", "http:\\\\***@host"),
+            ("htp://joe:secret@host", "htp://***@host"),
+            ("localhost:8080/@vite/client", "localhost:8080/@vite/client"),
+            ("host?a@b", "host?a@b"),
             ("word", "word"),
         ] {
             assert_eq!(url(typed), shown);

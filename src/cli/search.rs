@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::args::RunArgs;
 use super::args::search::SearchArgs;
 use super::error::{CliError, EXIT_NOTHING_MEASURED};
-use super::files::ReportFile;
+use super::files::{self, ReportFile};
 use super::lower::{self, RunJob};
 use super::{colored, execute, write_stderr, write_stdout};
 use crate::plan::{Pacing, Plan, StopAfter};
@@ -355,7 +355,7 @@ fn ceiling(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
             depth: ask.depth,
             requests_per_s: result.requests_per_s(),
             latencies: Latencies::of(&result.total.latency),
-            is_generator_limited: matches!(result.verdict, Verdict::GeneratorLimited { .. }),
+            is_generator_limited: result.verdict.is_short_of_time(),
             is_valid: !matches!(result.verdict, Verdict::Invalid(_))
                 && result.window_completed() > 0,
         };
@@ -394,13 +394,8 @@ fn write_files(
     json_bytes: &[u8],
     csv_bytes: Option<Vec<u8>>,
 ) -> Result<(), CliError> {
-    let mut failed = Ok(());
-    for (file, bytes) in [(json, json_bytes), (csv, csv_bytes.as_deref().unwrap_or_default())] {
-        let Some(file) = file else { continue };
-        let path = file.path().display().to_string();
-        if let Err(error) = file.commit(bytes) {
-            failed = Err(CliError::internal(format!("cannot write '{path}': {error}")));
-        }
-    }
-    failed
+    let files = [(json, json_bytes), (csv, csv_bytes.as_deref().unwrap_or_default())];
+    let commit =
+        |(file, bytes): (Option<ReportFile>, &[u8])| file.map_or(Ok(()), |file| file.commit(bytes));
+    files::all(files.map(commit))
 }

@@ -10,10 +10,10 @@ use std::thread;
 use super::args::RunArgs;
 use super::error::CliError;
 use super::lower::{self, RunJob};
-use super::{execute, write_stderr, write_stdout};
+use super::{execute, write_stderr};
+use crate::hist::Hist;
 use crate::plan::{self, Network, Plan, Request, StopAfter};
-use crate::report::table::{self, Figure, MachineFigures, Side};
-use crate::result::RunResult;
+use crate::result::{Figure, MachineFigures, RunResult, Side};
 use crate::run;
 use crate::sys::{self, Signals};
 use crate::target::{Config, Engine, Server, Timing};
@@ -23,13 +23,18 @@ use crate::target::{Config, Engine, Server, Timing};
 const DURATION_NS: u64 = 5_000_000_000;
 /// Length of the run behind one figure, in nanoseconds.
 const FIGURE_NS: u64 = 1_000_000_000;
-/// Waits behind the wake-up figure, one millisecond each.
-const WAKE_UPS: u32 = 500;
+/// Waits behind the wake-up figure, one millisecond each, …
+const WAKE_UPS: u64 = 500;
+/// … and so many of them before it is looked whether the user wants to stop.
+const WAKE_UPS_ROUND: u32 = 25;
 /// A side that was busy for this share of its CPUs had nothing to spare.
 const BUSY_SHARE: f64 = 0.9;
 const BODY_BYTES: u64 = 100;
-/// Descriptors beside those of connections.
-const DESCRIPTORS_SPARE: u64 = 128;
+/// Connections of the runs behind the figures.
+const FIGURE_CONNECTIONS: u32 = 64;
+/// Servers that are there at once, and what each of their threads has open beside connections.
+const SERVERS: u64 = 3;
+const DESCRIPTORS_PER_SERVER_THREAD: u64 = 6;
 
 /// Which CPUs are whose.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -66,15 +71,24 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     if !args.quiet {
         let side = |cpus: &[u32]| format!("{} CPU{}", cpus.len(), plural(cpus.len()));
         write_stderr(&if division.shared {
-            "wring: generator and target share one CPU: each slows the other down".to_owned()
+            let shared = match division.client.len() {
+                1 => "one CPU".to_owned(),
+                count => format!("{count} CPUs"),
+            };
+            format!("wring: generator and target share {shared}: each slows the other down")
         } else {
             let (client, target) = (side(&division.client), side(&division.target));
             format!("wring: {client} for the generator, {target} for the built-in target")
         });
     }
     // Both ends of every connection are descriptors of this process, the target's even two.
-    let descriptors = 3 * u64::from(args.connections) + DESCRIPTORS_SPARE;
-    sys::ensure_descriptors(descriptors).map_err(|limit| CliError::usage(limit.to_string()))?;
+    let connections = args.connections.max(FIGURE_CONNECTIONS);
+    let workers = args.threads.unwrap_or(division.client.len() as u32);
+    let of_target = 2 * u64::from(connections)
+        + SERVERS * DESCRIPTORS_PER_SERVER_THREAD * division.target.len() as u64;
+    let descriptors = run::descriptors(connections, workers, true) + of_target;
+    sys::ensure_descriptors(sys::open_descriptors() + descriptors)
+        .map_err(|limit| CliError::usage(limit.to_string()))?;
     let signals = Signals::install();
     let server = start(&division, BODY_BYTES, None)?;
     let url = format!("http://{}/", server.address());
@@ -86,16 +100,21 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
     if let Some(why) = server.broken() {
         return Err(execute::broken_server(why));
     }
-    let result = measured?;
+    let mut result = measured?;
     let RunJob { plan, output, .. } = job;
-    let with_figures = !output.json_stdout && signals.count() == 0;
-    execute::present(&result, output)?;
-    if with_figures {
-        let figures = figures(&plan, &division, &server, &signals)?;
-        write_stdout(b"\n")?;
-        write_stdout(&table::machine(&figures))?;
+    let mut failed = None;
+    if signals.count() == 0 {
+        if !output.quiet {
+            write_stderr("wring: measured; now what this machine can do");
+        }
+        let mut figures = MachineFigures::default();
+        failed = measure_figures(&plan, &division, &server, &signals, &mut figures).err();
+        result.machine = Some(figures);
+        result.interrupted = run::interrupted_by(&signals);
     }
-    Ok(execute::exit_code(&result))
+    signals.release();
+    execute::present(&result, output)?;
+    failed.map_or_else(|| Ok(execute::exit_code(&result)), Err)
 }
 
 fn plural(count: usize) -> &'static str {
@@ -122,25 +141,28 @@ fn start(
     .map_err(|error| CliError::nothing_measured(error.to_string()))
 }
 
-fn figures(
+/// Fills in one figure after the other, until the user wants to stop or one cannot be had.
+fn measure_figures(
     plan: &Plan,
     division: &Division,
     server: &Server,
     signals: &Signals,
-) -> Result<MachineFigures, CliError> {
+    figures: &mut MachineFigures,
+) -> Result<(), CliError> {
     let large = start(division, 1 << 20, None)?;
     let closing = start(division, BODY_BYTES, Some(1))?;
     let per_s = |server: &Server, connections, depth, value: fn(&RunResult) -> f64| {
         figure(plan, division, server, connections, depth, signals, value)
     };
-    Ok(MachineFigures {
-        requests_per_s_depth_1: per_s(server, 64, 1, RunResult::requests_per_s)?,
-        requests_per_s_depth_64: per_s(server, 64, 64, RunResult::requests_per_s)?,
-        bytes_per_s_1_mib: per_s(&large, 16, 1, RunResult::bytes_per_s)?,
-        // Every connection carries one request and is closed by the target.
-        connections_per_s: per_s(&closing, 64, 1, RunResult::requests_per_s)?,
-        wake_up_ns_p99: wake_up(plan, division, signals)?,
-    })
+    figures.requests_per_s_depth_1 =
+        per_s(server, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
+    figures.requests_per_s_depth_64 =
+        per_s(server, FIGURE_CONNECTIONS, 64, RunResult::requests_per_s)?;
+    figures.bytes_per_s_1_mib = per_s(&large, 16, 1, RunResult::bytes_per_s)?;
+    // Every connection carries one request and is closed by the target.
+    figures.connections_per_s = per_s(&closing, FIGURE_CONNECTIONS, 1, RunResult::requests_per_s)?;
+    figures.wake_up_ns_p99 = wake_up(plan, division, signals)?;
+    Ok(())
 }
 
 /// One short run and who set its limit; `None` once the user wants to stop.
@@ -177,6 +199,9 @@ fn figure(
     let target_before_ns = server.cpu_ns();
     let result = run::measure(&plan, signals, &mut |_| {}, &|| None)
         .map_err(|error| CliError::nothing_measured(error.to_string()))?;
+    if signals.count() > 0 {
+        return Ok(None);
+    }
     let target_ns =
         server.cpu_ns().zip(target_before_ns).map(|(now, then)| now.saturating_sub(then));
     let all_ns = result.window_ns.max(1) as f64 * division.target.len() as f64;
@@ -202,11 +227,27 @@ fn wake_up(
     }
     let (engine, cpu) = (plan.engine, division.client.first().copied());
     // A thread of its own, because the measurement pins the thread it runs on.
-    let late = thread::spawn(move || run::wakeup_latency(engine, cpu, WAKE_UPS))
-        .join()
+    let measured = thread::scope(|scope| {
+        let rounds = || -> Result<Hist, run::RunError> {
+            let mut late = run::wakeup_latency(engine, cpu, WAKE_UPS_ROUND)?;
+            while late.len() < WAKE_UPS && signals.count() == 0 {
+                let more = run::wakeup_latency(engine, cpu, WAKE_UPS_ROUND)?;
+                // A backend that broke brings nothing more.
+                if more.is_empty() {
+                    break;
+                }
+                late.merge(&more);
+            }
+            Ok(late)
+        };
+        scope.spawn(rounds).join()
+    });
+    let late = measured
         .map_err(|_| CliError::internal("the wake-up measurement panicked"))?
         .map_err(|error| CliError::nothing_measured(error.to_string()))?;
-    Ok(Some(Figure { value: late.quantile(0.99), limited_by: Side::Kernel }))
+    let is_whole = signals.count() == 0;
+    let figure = Figure { value: late.quantile(0.99), limited_by: Side::Kernel };
+    Ok(is_whole.then_some(figure))
 }
 
 #[cfg(test)]

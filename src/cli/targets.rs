@@ -3,6 +3,8 @@
 //! From flags and lists to serialised requests and the servers they are for. Files are read here;
 //! names are resolved by a function that is passed in.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use super::args::RunArgs;
@@ -319,6 +321,12 @@ fn request(
     body: Option<&TypedBody>,
     route: &Route,
 ) -> Result<(Request, bool), CliError> {
+    if method == "CONNECT" {
+        return Err(CliError::usage(
+            "CONNECT asks for a tunnel and has no answers to measure; it is not sent as a method",
+        )
+        .hint("--proxy http://host:port --proxy-tunnel measures a server through a tunnel"));
+    }
     let is_own = |header: &&Header| !route.is_for_proxy(header);
     let mut headers: Vec<Header> = headers.iter().filter(is_own).cloned().collect();
     let is_typed = headers.iter().any(|header| header.name.eq_ignore_ascii_case("content-type"));
@@ -389,13 +397,19 @@ fn check_once(headers: &[Header], place: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Takes `Name: value` apart.
-fn header(typed: &str) -> Result<Header, CliError> {
-    let Some((name, value)) = typed.split_once(':') else {
-        let shown = redact::header(typed);
+/// Takes `Name: value` apart; the value may be any bytes.
+fn header(typed: &OsStr) -> Result<Header, CliError> {
+    let bytes = typed.as_bytes();
+    let Some(colon) = bytes.iter().position(|&byte| byte == b':') else {
+        let shown = redact::header(&typed.to_string_lossy());
         let shown = shown.escape_debug();
         return Err(CliError::usage(format!("-H '{shown}' has no colon; write -H 'Name: value'")));
     };
-    let value = value.trim_matches([' ', '\t']).as_bytes().to_vec();
-    Ok(Header { name: name.to_owned(), value })
+    let (name, value) = (&bytes[..colon], &bytes[colon + 1..]);
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = value.iter().position(|byte| !is_blank(byte)).unwrap_or(value.len());
+    let end = value.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    // A name that is not UTF-8 is no token, which is told with what it looks like.
+    let name = String::from_utf8_lossy(name).into_owned();
+    Ok(Header { name, value: value[start..end].to_vec() })
 }

@@ -3,6 +3,8 @@
 mod checks;
 mod targets;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
 use super::args::warmup::Warmup;
@@ -92,7 +94,9 @@ fn every_flag_of_a_measurement_is_read_in_its_forms() {
         (&[&["-HA: 1", "-H", "B:2"], &["--header", "A: 1", "--header=B:2"]], |a| {
             a.headers == ["A: 1", "B:2"]
         }),
-        (&[&["-b", "-x"], &["-b-x"], &["--body=-x"]], |a| a.body.as_deref() == Some("-x")),
+        (&[&["-b", "-x"], &["-b-x"], &["--body=-x"]], |a| {
+            a.body.as_deref() == Some(OsStr::new("-x"))
+        }),
         (&[&["-L"], &["--latency"], &["-Lv"]], |a| a.latency),
         (&[&["--json"]], |a| a.json == Some(None)),
         (&[&["--json=f"]], |a| a.json == Some(Some("f".into()))),
@@ -245,7 +249,7 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["--no-spin"], &["--no-spin", "-R 10k"]),
         (&["-R", "http://a/"], &["--rate", "'http://a/'", "-R needs a value, such as -R 10k/s"]),
         (&["-R", "localhost:80/"], &["--rate", "-R needs a value, such as -R 10k/s"]),
-        (&["-R", "10/day"], &["wring -h"]),
+        (&["-R", "10/day"], &["wring --help"]),
         (&["--stages", "http://a/"], &["--stages needs a value, such as --stages '0->10k:30s"]),
         (&["-B", "-R1"], &["-B", "own intended time"]),
         (&["--requests-per-connection", "0"], &["--requests-per-connection", "'0'"]),
@@ -296,6 +300,7 @@ fn a_wrong_value_is_named_and_nothing_is_opened() {
         (&["-u", "name"], &["-u", "colon"]),
         (&["-u", "@/nonexistent"], &["-u", "'/nonexistent'"]),
         (&["-u", "a:b", "-H", "authorization: x"], &["-u", "-H Authorization", "contradict"]),
+        (&["-X", "CONNECT"], &["CONNECT", "tunnel", "--proxy-tunnel"]),
         (&["-c1", "run"], &["'run' stands where a URL", "a command comes first"]),
         (&["http://127.0.0.1:8/", "serve"], &["'serve' stands where", "a command comes first"]),
     ] {
@@ -658,10 +663,18 @@ fn short_help_fits_a_screen_with_four_examples_and_long_help_has_headings() {
     for heading in ["Load:", "Schedule:", "Request:", "TLS:", "Output:", "Machine:"] {
         assert!(long.contains(heading), "{heading}");
     }
-    for command in args::definition().get_subcommands() {
-        assert!(short.contains(command.get_name()), "{}", command.get_name());
+    for command in args::command_names() {
+        assert!(short.contains(&command), "{command}");
+        assert_eq!(printed(&["help", &command]), printed(&[&command, "--help"]), "{command}");
     }
-    assert_eq!(printed(&["-V"]), format!("wring {}\n", env!("CARGO_PKG_VERSION")));
+    for line in [&["-V"][..], &["--version"], &["run", "-V"], &["serve", "-V"], &["man", "-V"]] {
+        let version = format!("wring {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(printed(line), version, "{line:?}");
+    }
+    assert_eq!(printed(&["help"]), long);
+    let unknown = refusal(&["help", "serv"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("'serv' is no command"), "{unknown:?}");
+    assert!(unknown.stderr.contains("serve, report"), "{unknown:?}");
 }
 
 #[test]
@@ -680,6 +693,13 @@ fn completions_and_the_manual_know_every_flag() {
     {
         assert!(page.contains(flag), "{flag}");
     }
+    assert!(page.is_ascii(), "groff reads letters by their numbers");
+    assert!(!page.contains("\\-run(1)") && page.contains("\n\\fBwring run\\fR\n"), "{page}");
+    // A flag's line is followed by what it does.
+    let lines: Vec<&str> = page.lines().collect();
+    let is_bare = |pair: &&[&str]| pair[0].starts_with("\\fB\\-") && pair[1].is_empty();
+    let bare: Vec<_> = lines.windows(2).filter(is_bare).map(|pair| pair[0]).collect();
+    assert!(bare.is_empty(), "{bare:?}");
 }
 
 #[test]
@@ -689,8 +709,8 @@ fn the_definition_is_consistent() {
 }
 
 fn as_tool(persona: &Persona, line: &[&str]) -> Result<wrk::WrkRun, wrk::WrkRefusal> {
-    let argv: Vec<String> =
-        std::iter::once(persona.name).chain(line.iter().copied()).map(str::to_owned).collect();
+    let argv: Vec<OsString> =
+        std::iter::once(persona.name).chain(line.iter().copied()).map(OsString::from).collect();
     persona.parse(&argv)
 }
 
@@ -738,6 +758,83 @@ fn wrks_defaults_and_grammar() {
 }
 
 #[test]
+fn numbers_are_whole_as_wrks_sscanf_reads_them() {
+    for (typed, seconds) in [
+        ("1", Some(1)),
+        ("+1", Some(1)),
+        (" 1", Some(1)),
+        ("1 s", Some(1)),
+        ("1S", Some(1)),
+        ("2m", Some(120)),
+        ("1h", Some(3600)),
+        ("1 m x", Some(60)),
+        ("1.5", None),
+        ("100ms", None),
+        ("1sec", None),
+        ("1m0", None),
+        ("0x1", None),
+        ("-1", None),
+        ("", None),
+        ("s", None),
+        ("99999999999999999999", None),
+        ("9999999999h", None),
+    ] {
+        let run = wrk(&["-d", typed, URL]).ok();
+        let expected = seconds.map(|seconds: u64| seconds * SECOND_NS);
+        assert_eq!(run.and_then(|run| run.args.duration), expected, "-d '{typed}'");
+    }
+    let connections = |typed: &str| wrk(&["-t1", "-c", typed, URL]).map(|run| run.args.connections);
+    assert_eq!((connections(" 2").ok(), connections("2K").ok()), (Some(2), Some(2000)));
+    assert!(["1.5", "0.002k", "1kk", "2x"].iter().all(|typed| connections(typed).is_err()));
+}
+
+#[test]
+fn headers_that_wrk_leaves_out_are_left_out_with_a_remark() {
+    let sent = |headers: &[&str]| {
+        let line: Vec<&str> = headers.iter().flat_map(|header| ["-H", header]).collect();
+        let run = wrk(&[&line[..], &[URL]].concat()).unwrap();
+        (run.args.headers, run.remark)
+    };
+    for left_out in ["Bar", "Foo:bar", "A:", "", "Content-Length: 3"] {
+        let (headers, remark) = sent(&["B: 1", left_out]);
+        assert_eq!(headers, ["B: 1"], "{left_out}");
+        assert!(remark.unwrap().contains(&format!("-H '{left_out}' is left out")));
+    }
+    assert_eq!(sent(&["A: 1", "a: 3", "A: 2"]), (vec!["a: 3".into(), "A: 2".into()], None));
+    assert_eq!(sent(&["A: ", "Foo:  bar"]).0, ["A: ", "Foo:  bar"]);
+    assert!(!sent(&["Authorization:x"]).1.unwrap().contains('x'), "a secret");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_sent_in_headers_and_bodies_and_named_elsewhere() {
+    let with = |line: &[&[u8]]| -> Vec<OsString> {
+        let line = line.iter().map(|argument| OsString::from_vec(argument.to_vec()));
+        std::iter::once(OsString::from("wring")).chain(line).chain([URL.into()]).collect()
+    };
+    for line in [&[&b"-H"[..], b"A: b\xe9", b"-b", b"\xff"][..], &[b"-HA: b\xe9", b"-b\xff"]] {
+        let Ok(Job::Run(job)) = prepare(with(line), &[0]) else { panic!("{line:?}") };
+        let sent = job.plan.request.bytes();
+        assert!(sent.windows(7).any(|bytes| bytes == b"A: b\xe9\r\n"), "{sent:?}");
+        assert!(sent.ends_with(b"\r\n\r\n\xff"), "{sent:?}");
+    }
+    let mut as_wrk = with(&[b"-H", b"A: b\xe9"]);
+    as_wrk[0] = "wrk".into();
+    let Ok(Job::Wrk { run, .. }) = prepare(as_wrk, &[0]) else { panic!("not wrk's") };
+    assert!(run.plan.request.bytes().windows(6).any(|bytes| bytes == b"A: b\xe9\r"));
+    for (line, named) in [
+        (&[&b"-H"[..], b"A: \xe9", b"-u", b"joe:secret\xe9"][..], "the value of -u is not UTF-8"),
+        (&[b"-ujoe:secret\xe9"], "the value of -u is not UTF-8"),
+        (&[b"--user=joe:secret\xe9"], "the value of --user is not UTF-8"),
+        (&[b"-X", b"G\xe9T"], "the value of -X is not UTF-8"),
+        (&[b"http://joe:secret@h/\xe9"], "'http://***@h/"),
+    ] {
+        let refused = prepare(with(line), &[0]).expect_err(named);
+        assert!(refused.code == 2 && refused.stderr.contains(named), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("secret"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn wrks_refusals_are_its_own_words_and_its_usage() {
     for (line, stderr) in [
         (&[][..], ""),
@@ -752,6 +849,7 @@ fn wrks_refusals_are_its_own_words_and_its_usage() {
             "wrk: option '--t=5' is ambiguous; possibilities: '--threads' '--timeout'\n",
         ),
         (&["-?", URL], ""),
+        (&["-r", URL], ""),
         (&["-R5", URL], "wrk: invalid option -- 'R'\n"),
         (&["-c1", "-t2", URL], "number of connections must be >= threads\n"),
         (&["-c0", URL], "number of connections must be >= threads\n"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{TlsArgs, TlsVersion};
 use super::error::CliError;
-use super::files::read_limited;
+use super::files::{read_limited, shown};
 use crate::plan;
 use crate::tls::{
     Cipher, Group, Options, Settings, SettingsError, Trust, Version, certificates_from_pem,
@@ -73,7 +73,7 @@ pub(super) fn lower(args: &TlsArgs, hosts: &[Option<&str>]) -> Result<Option<pla
 }
 
 fn named(flag: &str, path: &Option<std::path::PathBuf>) -> String {
-    let path = path.as_deref().unwrap_or_else(|| Path::new("")).display();
+    let path = shown(path.as_deref().unwrap_or_else(|| Path::new("")));
     format!("{flag} '{path}': ")
 }
 
@@ -94,9 +94,8 @@ fn given(args: &TlsArgs) -> Option<&'static str> {
 }
 
 fn read(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
-    read_limited(path, PEM_BYTES_MAX).map_err(|error| {
-        CliError::usage(format!("{flag}: cannot read '{}': {error}", path.display()))
-    })
+    read_limited(path, PEM_BYTES_MAX)
+        .map_err(|error| CliError::usage(format!("{flag}: cannot read '{}': {error}", shown(path))))
 }
 
 fn trust(args: &TlsArgs) -> Result<Trust, CliError> {
@@ -108,7 +107,7 @@ fn trust(args: &TlsArgs) -> Result<Trust, CliError> {
         (Some(path), false) => {
             let roots = certificates_from_pem(&read("--cacert", path)?);
             roots.map(Trust::Roots).map_err(|error| {
-                CliError::usage(format!("--cacert '{}': {error}", path.display()))
+                CliError::usage(format!("--cacert '{}': {error}", shown(path)))
                     .hint("a PEM file with the certificate of the issuer, or the server's own")
             })
         }
@@ -145,7 +144,7 @@ fn identity(args: &TlsArgs) -> Result<Option<crate::tls::Identity>, CliError> {
             SettingsError::Key(_) => (key_flag, key),
             _ => ("--cert", cert),
         };
-        CliError::usage(format!("{flag} '{}': {error}", path.display()))
+        CliError::usage(format!("{flag} '{}': {error}", shown(path)))
             .hint("both are PEM; openssl pkey -in KEY -out PLAIN takes a key's password away")
     })
 }

@@ -112,14 +112,30 @@ fn bare_word(typed: &str, shown: &str) -> CliError {
             CliError::usage(format!("'{shown}' is neither a command nor a URL"))
                 .hint(format!("did you mean 'wring {name}'?"))
         }
-        _ if looks_like_a_host => CliError::usage(format!("URL '{shown}' has no scheme"))
-            .hint(format!("did you mean 'http://{shown}'?")),
+        _ if looks_like_a_host => match with_whole_scheme(shown) {
+            Some(whole) => CliError::usage(format!("URL '{shown}' has a broken scheme"))
+                .hint(format!("did you mean '{whole}'?")),
+            None => CliError::usage(format!("URL '{shown}' has no scheme"))
+                .hint(format!("did you mean 'http://{shown}'?")),
+        },
         _ => {
             let names = command_names().join(", ");
             CliError::usage(format!("'{shown}' is neither a command nor a URL"))
                 .hint(format!("did you mean 'http://{shown}'? The commands are {names}"))
         }
     }
+}
+
+/// The URL that was meant by one whose scheme lacks a part of its `://`. A host may be called `http`,
+/// with a port behind it.
+fn with_whole_scheme(typed: &str) -> Option<String> {
+    let rest = redact::after_scheme(typed)?;
+    let scheme = if typed.to_ascii_lowercase().starts_with("https") { "https" } else { "http" };
+    let port = rest.split('/').next().unwrap_or_default();
+    let is_host = typed.len() == scheme.len() + 1 + rest.len()
+        && typed[scheme.len()..].starts_with(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_host).then(|| format!("{scheme}://{rest}"))
 }
 
 /// Host and port of an authority; a bracketed address keeps its brackets.
@@ -250,6 +266,9 @@ mod tests {
             ("http://bücher/", "'bücher'"),
             ("http://a%zz/", "'a%zz'"),
             ("localhost:8080", "no scheme"),
+            ("u:secret@h/", "'***@h/' has no scheme"),
+            ("http:/u:secret@h/", "'http:/***@h/' has a broken scheme"),
+            ("htp://u:secret@h/", "scheme 'htp'"),
             ("example.com/path", "no scheme"),
             ("word", "neither a command nor a URL"),
         ] {
@@ -271,6 +290,10 @@ mod tests {
             ("localhost", "http://localhost"),
             ("example.com", "http://example.com"),
             ("myhost", "http://myhost"),
+            ("http:/h/x", "'http://h/x'"),
+            ("http:h", "'http://h'"),
+            ("HTTPS//h:1/", "'https://h:1/'"),
+            ("http:8080/x", "'http://http:8080/x'"),
         ] {
             let hint = split(typed).unwrap_err().hint.unwrap();
             assert!(hint.contains(suggestion), "{typed}: {hint}");

@@ -5,12 +5,15 @@
 //! URL, or after `--`, belonged to the tool's script and is ignored. The idea: a tool is a value, a
 //! `Persona`; one reader serves both.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
 use super::args::{Cli, RunArgs};
 use super::lower::Output;
 use crate::limits;
 use crate::report::text;
 use crate::result::RunResult;
-use crate::units::{parse_count, parse_duration_ns, parse_rate};
+use crate::units::parse_rate;
 use clap::Parser;
 
 /// A tool whose place wring takes.
@@ -65,7 +68,7 @@ pub static WRK: Persona = Persona {
 "
     ),
     version: "wrk 4.1.0 [io_uring]",
-    letters: "t:c:d:s:H:T:Lv?",
+    letters: "t:c:d:s:H:T:Lrv?",
     names: &[
         ("connections", 'c'),
         ("duration", 'd'),
@@ -118,6 +121,8 @@ pub static WRK2: Persona = Persona {
     render: |result, output| text::render_wrk2(result, output.latency, output.uncorrected),
 };
 
+const SECOND_NS: u64 = 1_000_000_000;
+
 /// What is said of wrk2's `-B`, which its report keeps silent about.
 const BATCH_LATENCY: &str =
     "-B changes nothing: every request has an intended time of its own, and its latency with it";
@@ -132,7 +137,7 @@ pub struct WrkRun {
     /// What `-v` adds before the report.
     pub preface: String,
     /// Something for stderr before the load starts.
-    pub remark: Option<&'static str>,
+    pub remark: Option<String>,
 }
 
 /// What wrk would print instead of running, with exit code 1.
@@ -150,8 +155,8 @@ struct Typed {
     threads: Option<u64>,
     duration_ns: Option<u64>,
     timeout_ns: Option<u64>,
-    headers: Vec<String>,
-    rate: Option<String>,
+    headers: Vec<OsString>,
+    rate: Option<u64>,
     latency: bool,
     u_latency: bool,
     batch_latency: bool,
@@ -167,8 +172,9 @@ impl Persona {
     }
 
     /// Reads a command line as the tool does.
-    pub fn parse(&self, argv: &[String]) -> Result<WrkRun, WrkRefusal> {
-        let program = argv.first().map_or(self.name, String::as_str);
+    pub fn parse(&self, argv: &[OsString]) -> Result<WrkRun, WrkRefusal> {
+        let program =
+            argv.first().map_or_else(|| self.name.into(), |program| program.to_string_lossy());
         let mut typed = Typed::default();
         let read = self.read(argv, &mut typed);
         let preface = if typed.version { self.version_line() } else { String::new() };
@@ -190,7 +196,7 @@ impl Persona {
     }
 
     /// What was typed, in wring's terms; the tool's own checks in the tool's own order.
-    fn check(&self, typed: Typed) -> Result<(RunArgs, String, Option<&'static str>), Stop> {
+    fn check(&self, typed: Typed) -> Result<(RunArgs, String, Option<String>), Stop> {
         let connections = typed.connections.unwrap_or(10);
         let threads = typed.threads.unwrap_or(2);
         let duration_ns = typed.duration_ns.unwrap_or(10_000_000_000);
@@ -210,10 +216,10 @@ impl Persona {
         // The tool verifies nobody.
         args.tls.insecure = target.is_encrypted;
         if self.paced {
-            let rate = typed.rate.filter(|rate| parse_count(rate).is_ok_and(|count| count > 0));
+            let rate = typed.rate.filter(|&rate| rate > 0);
             let missing = "Throughput MUST be specified with the --rate or -R option";
             let rate = rate.ok_or_else(|| Stop::Said(missing.to_owned()))?;
-            args.rate = Some(parse_rate(&rate).map_err(|_| Stop::Usage)?);
+            args.rate = Some(parse_rate(&rate.to_string()).map_err(|_| Stop::Usage)?);
         }
         let too_many = connections > u64::from(limits::CONNECTIONS_MAX)
             || threads > u64::from(limits::THREADS_MAX);
@@ -224,27 +230,35 @@ impl Persona {
         args.threads = Some(threads as u32);
         args.duration = Some(duration_ns);
         args.timeout = timeout_ns;
-        args.headers = typed.headers;
+        let (headers, left_out) = headers(typed.headers);
+        args.headers = headers;
+        let left_out = left_out.map(|shown| {
+            let name = self.name;
+            format!("-H '{shown}' is left out, as {name} leaves it out; it sends 'Name: value'")
+        });
         args.latency = typed.latency;
         args.u_latency = typed.u_latency;
         args.quiet = true;
-        Ok((args, url, typed.batch_latency.then_some(BATCH_LATENCY)))
+        let remark = typed.batch_latency.then(|| BATCH_LATENCY.to_owned()).or(left_out);
+        Ok((args, url, remark))
     }
 
     /// What `getopt_long` does, in its words.
-    fn read(&self, argv: &[String], typed: &mut Typed) -> Result<(), Stop> {
+    fn read(&self, argv: &[OsString], typed: &mut Typed) -> Result<(), Stop> {
+        let word = |argument: &OsString| argument.to_string_lossy().into_owned();
         let mut rest = argv.iter().skip(1);
         while let Some(argument) = rest.next() {
-            if argument == "--" {
-                typed.words.extend(rest.cloned());
+            let bytes = argument.as_bytes();
+            if bytes == b"--" {
+                typed.words.extend(rest.map(word));
                 return Ok(());
             }
-            if let Some(long) = argument.strip_prefix("--") {
+            if let Some(long) = bytes.strip_prefix(b"--") {
                 self.read_name(long, &mut rest, typed)?;
                 continue;
             }
-            match argument.strip_prefix('-') {
-                None | Some("") => typed.words.push(argument.clone()),
+            match bytes.strip_prefix(b"-") {
+                None | Some(b"") => typed.words.push(word(argument)),
                 Some(letters) => self.read_letters(letters, &mut rest, typed)?,
             }
         }
@@ -254,21 +268,22 @@ impl Persona {
     /// One word after two dashes; its value may be attached with `=` or follow.
     fn read_name<'a>(
         &self,
-        word: &str,
-        rest: &mut impl Iterator<Item = &'a String>,
+        word: &[u8],
+        rest: &mut impl Iterator<Item = &'a OsString>,
         typed: &mut Typed,
     ) -> Result<(), Stop> {
-        let (name, attached) = match word.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
+        let (name, attached) = match word.iter().position(|&byte| byte == b'=') {
+            Some(at) => (&word[..at], Some(OsStr::from_bytes(&word[at + 1..]).to_owned())),
             None => (word, None),
         };
-        let (full, letter) = self.named(name, word)?;
+        let shown = String::from_utf8_lossy;
+        let (full, letter) = self.named(&shown(name), &shown(word))?;
         let mistyped = |what| Stop::Mistyped(format!("option '--{full}' {what} an argument"));
         let value = match (self.takes_value(letter), attached) {
             (Some(true), None) => rest.next().cloned().ok_or_else(|| mistyped("requires"))?,
             (Some(true), Some(value)) => value,
             (_, Some(_)) => return Err(mistyped("doesn't allow")),
-            (_, None) => String::new(),
+            (_, None) => OsString::new(),
         };
         apply(letter, value, typed)
     }
@@ -276,21 +291,21 @@ impl Persona {
     /// One word of bundled letters; the value of the last may be attached or follow.
     fn read_letters<'a>(
         &self,
-        letters: &str,
-        rest: &mut impl Iterator<Item = &'a String>,
+        letters: &[u8],
+        rest: &mut impl Iterator<Item = &'a OsString>,
         typed: &mut Typed,
     ) -> Result<(), Stop> {
-        for (at, letter) in letters.char_indices() {
+        for (at, letter) in letters.iter().copied().map(char::from).enumerate() {
             match self.takes_value(letter) {
                 None => {
                     let shown = letter.escape_debug();
                     return Err(Stop::Mistyped(format!("invalid option -- '{shown}'")));
                 }
-                Some(false) => apply(letter, String::new(), typed)?,
+                Some(false) => apply(letter, OsString::new(), typed)?,
                 Some(true) => {
-                    let attached = &letters[at + letter.len_utf8()..];
+                    let attached = OsStr::from_bytes(&letters[at + 1..]);
                     let next = if attached.is_empty() {
-                        rest.next().map(String::as_str)
+                        rest.next().map(OsString::as_os_str)
                     } else {
                         Some(attached)
                     };
@@ -346,27 +361,70 @@ enum Stop {
     Script(String),
 }
 
-fn apply(letter: char, value: String, typed: &mut Typed) -> Result<(), Stop> {
-    let count = || parse_count(&value).map_err(|_| Stop::Usage);
-    let time = || parse_duration_ns(&value, limits::DURATION_NS_MAX).map_err(|_| Stop::Usage);
+fn apply(letter: char, value: OsString, typed: &mut Typed) -> Result<(), Stop> {
+    let text = value.to_string_lossy();
+    let count = || scan(&text, "", 1000, &["k", "M", "G", "T", "P"]).ok_or(Stop::Usage);
+    let time = || {
+        let seconds = scan(&text, "s", 60, &["m", "h"]).ok_or(Stop::Usage)?;
+        let ns = seconds.checked_mul(SECOND_NS).filter(|&ns| ns <= limits::DURATION_NS_MAX);
+        ns.ok_or(Stop::Usage)
+    };
     match letter {
         'c' => typed.connections = Some(count()?),
         't' => typed.threads = Some(count()?),
         'd' => typed.duration_ns = Some(time()?),
         'T' => typed.timeout_ns = Some(time()?),
-        'R' => {
-            count()?;
-            typed.rate = Some(value);
-        }
+        'R' => typed.rate = Some(count()?),
         'H' => typed.headers.push(value),
         'L' => typed.latency = true,
         'U' => (typed.latency, typed.u_latency) = (true, true),
         'B' => typed.batch_latency = true,
         'v' => typed.version = true,
-        's' => return Err(Stop::Script(value)),
+        's' => return Err(Stop::Script(text.into_owned())),
         _ => return Err(Stop::Usage),
     }
     Ok(())
+}
+
+/// A number as both tools scan it, with `sscanf(text, "%lu%2s")`: whole, blanks allowed before it and
+/// before its unit, of which two letters are looked at. Each of `units` is `step` times the one before.
+fn scan(text: &str, base: &str, step: u64, units: &[&str]) -> Option<u64> {
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let number: u64 = digits[..end].parse().ok()?;
+    let rest = digits[end..].trim_ascii_start();
+    let unit: String = rest.chars().take_while(|c| !c.is_ascii_whitespace()).take(2).collect();
+    if unit.is_empty() || unit.eq_ignore_ascii_case(base) {
+        return Some(number);
+    }
+    let at = units.iter().position(|known| unit.eq_ignore_ascii_case(known))?;
+    number.checked_mul(step.checked_pow(at as u32 + 1)?)
+}
+
+/// The headers that the tools would send, and one that they leave out without a word, to be shown:
+/// only a colon with a blank behind it makes a header, a name has one value, the last, and
+/// Content-Length is theirs.
+fn headers(typed: Vec<OsString>) -> (Vec<OsString>, Option<String>) {
+    let (mut sent, mut left_out): (Vec<OsString>, _) = (Vec::new(), None);
+    let name = |header: &OsString| {
+        let bytes = header.as_bytes();
+        let colon = bytes.iter().position(|&byte| byte == b':')?;
+        (bytes.get(colon + 1) == Some(&b' ')).then(|| bytes[..colon].to_vec())
+    };
+    for header in typed {
+        match name(&header) {
+            Some(own) if own != b"Content-Length" => {
+                sent.retain(|other| name(other).as_ref() != Some(&own));
+                sent.push(header);
+            }
+            _ => left_out = Some(header),
+        }
+    }
+    let shown = |header: OsString| {
+        super::redact::text(&header.to_string_lossy()).escape_debug().to_string()
+    };
+    (sent, left_out.map(shown))
 }
 
 /// wring's own defaults, from the one definition of its flags.

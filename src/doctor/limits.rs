@@ -1,7 +1,7 @@
 //! Descriptors and memory: how many connections fit.
 
 use crate::limits::CONNECTIONS_MAX;
-use crate::run::DESCRIPTORS_SPARE;
+use crate::run::connections_within;
 use crate::sys::Limit;
 use crate::units::{format_bytes, format_grouped};
 
@@ -37,7 +37,8 @@ fn open_files(machine: &Machine) -> Check {
         Limit::Unknown => None,
         Limit::Unlimited => Some(u64::from(CONNECTIONS_MAX)),
         Limit::At(files) => {
-            Some(files.saturating_sub(DESCRIPTORS_SPARE).min(u64::from(CONNECTIONS_MAX)))
+            let workers = machine.allowed.len() as u32;
+            Some(connections_within(files, workers).min(u64::from(CONNECTIONS_MAX)))
         }
     };
     let check = Check::new(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::io::{Backend, Setup, Spin};
 use crate::limits;
-use crate::run::DESCRIPTORS_SPARE;
+use crate::run::descriptors;
 use crate::sys::{self, Activity, ActivityLook, Clock, CpuPlace, FitnessFacts, Signals};
 use crate::uring::Uring;
 
@@ -60,7 +60,7 @@ pub(super) fn machine(load: bool, signals: &Signals) -> (Machine, u64) {
     thread::sleep(Duration::from_nanos(QUIET_NS));
     let quiet = ActivityLook::now().since(&before, &cpus, clock.now_ns() - from_ns);
     // As before a run, which raises the limit too; what is not granted shows in the ring.
-    let _ = sys::ensure_descriptors(u64::from(CONNECTIONS) + DESCRIPTORS_SPARE);
+    let _ = sys::ensure_descriptors(sys::open_descriptors() + descriptors(CONNECTIONS, 1, false));
     let ring = try_ring(clock);
     let clock_read_ns = clock_read_ns(clock);
     let allowed = sys::read_topology(&cpus);

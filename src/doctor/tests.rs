@@ -378,12 +378,13 @@ fn descriptors_say_how_many_connections_they_allow() {
         machine.facts.open_files.hard = hard;
         machine.clone()
     };
-    check(&with(Limit::At(65_536)), "open files", Mark::Ok, &["-c 65472", "1,024", "65,536"]);
+    check(&with(Limit::At(65_536)), "open files", Mark::Ok, &["-c 65455", "1,024", "65,536"]);
     check(&with(Limit::Unlimited), "open files", Mark::Ok, &["no limit", "-c 1000000"]);
-    check(&with(Limit::At(4_096)), "open files", Mark::Note, &["-c 4032", "prlimit --nofile"]);
-    check(&with(Limit::At(1_024)), "open files", Mark::Warning, &["-c 960"]);
-    check(&with(Limit::At(1_024)), "open files", Mark::Warning, &["1,024: up to"]);
-    check(&with(Limit::At(100)), "open files", Mark::Bad, &["-c 36"]);
+    check(&with(Limit::At(4_096)), "open files", Mark::Note, &["-c 4015", "prlimit --nofile"]);
+    check(&with(Limit::At(1_024)), "open files", Mark::Warning, &["1,024: up to -c 943"]);
+    check(&with(Limit::At(145)), "open files", Mark::Warning, &["-c 64"]);
+    check(&with(Limit::At(144)), "open files", Mark::Bad, &["-c 63"]);
+    check(&with(Limit::At(100)), "open files", Mark::Bad, &["-c 41"]);
     check(&with(Limit::At(3)), "open files", Mark::Bad, &["-c 0"]);
 }
 

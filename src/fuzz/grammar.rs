@@ -50,7 +50,7 @@ pub(super) fn argv(data: &[u8]) {
         data.split(|&byte| byte == b'\n').map(|word| OsString::from_vec(word.to_vec())).collect();
     let texts: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(persona) = Persona::of(&texts[0]) {
-        match persona.parse(&texts) {
+        match persona.parse(&words) {
             Ok(run) => measurement(run.args, &[run.url], &texts),
             Err(refusal) => {
                 let is_said = !refusal.stdout.is_empty() || !refusal.stderr.is_empty();
@@ -81,7 +81,11 @@ pub(super) fn argv(data: &[u8]) {
             Command::Compare(compare) => {
                 measurement(compare.run, &["http://127.0.0.1:1/".to_owned()], &texts)
             }
-            Command::Doctor(_) | Command::Report(_) | Command::Completions(_) | Command::Man => {}
+            Command::Doctor(_)
+            | Command::Report(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Help(_) => {}
         },
     }
 }
@@ -98,7 +102,7 @@ fn measurement(mut args: RunArgs, urls: &[String], texts: &[String]) {
     args.output = None;
     args.json = args.json.map(|_| None);
     let names_no_file = |typed: &String| !typed.starts_with('@');
-    args.body = args.body.filter(names_no_file);
+    args.body = args.body.filter(|typed| !typed.as_encoded_bytes().starts_with(b"@"));
     args.targets.json_body = args.targets.json_body.filter(names_no_file);
     args.targets.multipart.retain(|part| !part.contains("=@"));
     args.targets.urls.clear();

@@ -60,9 +60,9 @@ pub struct Share {
     pub connections: u32,
     /// Index of its first connection among all; connection `i` goes to address `i mod addresses`.
     pub connection_first: u32,
-    /// Its part of `StopAfter::requests` as far as that is dealt in turn: worker `w` of `W` takes the
-    /// indexes `k` with `k mod W = w`, so this is how many of those are below the total. On a schedule
-    /// `Plan::parts` says which it is.
+    /// Its part of `StopAfter::requests` in a closed loop: as many for each of its connections as
+    /// the others have for theirs, so that all of them are at work until the end. On a
+    /// schedule `Plan::parts` says how many it is.
     pub requests: Option<u64>,
     /// Seed of its private random stream.
     pub seed: u64,
@@ -160,8 +160,9 @@ impl Plan {
     }
 }
 
-/// Deals connections and requests over `threads` workers: every worker gets its part rounded down,
-/// the first ones one more, so that nothing is rounded away. `cpus[w]` is worker `w`'s CPU; with too
+/// Deals connections and requests over `threads` workers: every worker gets its part of the
+/// connections rounded down, the first ones one more, and of the requests what its connections are
+/// of all of them, to within one; nothing is rounded away. `cpus[w]` is worker `w`'s CPU; with too
 /// few CPUs the remaining workers stay unpinned. `threads` is at least 1 and at most `connections`.
 pub fn deal(
     connections: u32,
@@ -170,18 +171,24 @@ pub fn deal(
     cpus: &[u32],
     seed: u64,
 ) -> Vec<Share> {
+    // How many requests are for the connections before this one.
+    let before = |total: u64, connection: u32| {
+        let product = u128::from(total) * u128::from(connection);
+        product.div_ceil(u128::from(connections.max(1))) as u64
+    };
     let mut connection_first = 0;
     (0..threads)
         .map(|worker| {
-            let share = Share {
+            let own = part(u64::from(connections), threads, worker) as u32;
+            let (first, end) = (connection_first, connection_first + own);
+            connection_first = end;
+            Share {
                 cpu: cpus.get(worker as usize).copied(),
-                connections: part(u64::from(connections), threads, worker) as u32,
-                connection_first,
-                requests: requests.map(|total| part(total, threads, worker)),
+                connections: own,
+                connection_first: first,
+                requests: requests.map(|total| before(total, end) - before(total, first)),
                 seed: seed.wrapping_add(u64::from(worker).wrapping_mul(WORKER_SEED_STEP)),
-            };
-            connection_first += share.connections;
-            share
+            }
         })
         .collect()
 }
@@ -219,17 +226,20 @@ mod tests {
     }
 
     #[test]
-    fn a_workers_requests_are_its_residue_class_of_the_schedules_indexes() {
-        for total in 0..50 {
-            for threads in 1..9 {
-                let shares = deal(8, Some(total), threads, &[], 0);
-                for (worker, share) in (0..).zip(&shares) {
-                    let class = (0..total).filter(|k| k % u64::from(threads) == worker).count();
-                    assert_eq!(
-                        share.requests,
-                        Some(class as u64),
-                        "{worker} of {threads}, {total}"
-                    );
+    fn every_connection_has_as_many_requests_as_any_other_to_within_one() {
+        for connections in 1..=40_u32 {
+            for threads in 1..=connections.min(9) {
+                for total in [0, 1, 2, 5, 39, 41, 300, 1_000_003, u64::MAX] {
+                    let shares = deal(connections, Some(total), threads, &[], 0);
+                    let of = |share: &Share| u128::from(share.requests.unwrap());
+                    assert_eq!(shares.iter().map(of).sum::<u128>(), u128::from(total));
+                    for share in &shares {
+                        // |share - n·own/all| < 1, in whole numbers.
+                        let all = u128::from(connections);
+                        let due = u128::from(total) * u128::from(share.connections);
+                        let off = (of(share) * all).abs_diff(due);
+                        assert!(off < all, "{total} over {connections} on {threads}: {share:?}");
+                    }
                 }
             }
         }

@@ -78,3 +78,42 @@ impl Pacing {
         self.profile.rate_per_s_at(length_ns.saturating_sub(1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::parse_rate;
+
+    #[test]
+    fn on_a_schedule_a_number_of_requests_is_the_indexes_below_it_whatever_the_threads() {
+        let profile = Arc::new(Profile::constant(parse_rate("1000/s").unwrap(), None).unwrap());
+        let pacing = Pacing {
+            profile,
+            warmup: None,
+            arrivals: Arrivals::Constant,
+            deadline_ns: None,
+            limits_ns: Vec::new(),
+            spin: false,
+            described: String::new(),
+        };
+        for total in [0, 1, 7, 50] {
+            for workers in 1..9 {
+                let parts = pacing.parts(workers, 0, total);
+                let taken = |worker: u32| {
+                    let own = Some(parts[worker as usize]);
+                    let mut cursor = pacing.window_share(worker, workers, 0, own);
+                    let times = std::iter::from_fn(|| {
+                        let due_ns = cursor.peek_ns();
+                        cursor.advance();
+                        due_ns
+                    });
+                    times.collect::<Vec<u64>>()
+                };
+                let mut all: Vec<u64> = (0..workers).flat_map(taken).collect();
+                all.sort_unstable();
+                let expected: Vec<u64> = (0..total).map(|k| k * 1_000_000).collect();
+                assert_eq!(all, expected, "{total} on {workers}");
+            }
+        }
+    }
+}

@@ -295,7 +295,7 @@ impl Lane {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Body, Text, deal};
+    use super::super::{Body, Text, deal, part};
     use super::*;
 
     fn target(weight: u32, path: &str, origin: u32) -> Target {
@@ -327,8 +327,10 @@ mod tests {
                 for paced in [false, true] {
                     let lanes = targets.lanes(&shares, paced, 1);
                     let mut taken = vec![0_u64; weights.len()];
-                    for (lane, share) in lanes.iter().zip(&shares) {
-                        for target in first(lane, share.requests.unwrap()) {
+                    for ((worker, lane), share) in (0..).zip(&lanes).zip(&shares) {
+                        let of_schedule = part(total, threads, worker);
+                        let own = if paced { of_schedule } else { share.requests.unwrap() };
+                        for target in first(lane, own) {
                             taken[target as usize] += 1;
                         }
                     }

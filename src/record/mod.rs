@@ -9,6 +9,7 @@
 
 mod addresses;
 mod servers;
+mod standing;
 mod targets;
 mod timeline;
 mod tls;
@@ -20,6 +21,7 @@ use crate::outcome::{ConnectFailure, ConnectFailureCounts, Failure, FailureCount
 
 pub use addresses::AddressCounts;
 pub use servers::ServerRecord;
+pub use standing::Standing;
 pub use targets::{STATUS_CLASSES, TargetCounts, TargetRecord, status_class};
 pub use timeline::{Flow, Interval, IntervalReader, IntervalWriter, interval_queue};
 pub use tls::{TlsFacts, TlsRecord};
@@ -859,8 +861,21 @@ impl Recorder {
         }
     }
 
+    /// Shows whoever watches how the counts stand.
+    pub fn show(&self) {
+        let sum = |pick: fn(&PhaseCounts) -> u64| self.record.phases.iter().map(pick).sum();
+        self.intervals.show(Standing {
+            due: sum(|phase| phase.due),
+            completed: sum(|phase| phase.completed),
+            failed: sum(|phase| phase.failed.total()),
+            inflight: self.inflight,
+            backlog: self.backlog,
+        });
+    }
+
     /// Ends the record; the last, partial interval is handed over.
     pub fn finish(mut self) -> WorkerRecord {
+        self.show();
         self.intervals.finish(self.now_ns, self.inflight, self.backlog);
         if let Some(inspector) = self.inspector {
             self.record.findings = inspector.finish();

@@ -25,6 +25,27 @@ fn closed(sent_ns: u64) -> Stamps {
 }
 
 #[test]
+fn whoever_watches_sees_the_counts_as_they_were_last_shown() {
+    let (mut recorder, reader) = recorder();
+    recorder.advance(100);
+    recorder.enter(Phase::Warmup);
+    start(&mut recorder, 4, 10);
+    assert_eq!(reader.standing(), Standing::default());
+    recorder.advance(200);
+    recorder.answered(200, 1, closed(100));
+    recorder.enter_window(recorder.now_ns());
+    recorder.answered(200, 1, closed(100));
+    recorder.failed(Failure::Eof, 1, closed(100));
+    recorder.show();
+    let shown = Standing { due: 4, completed: 2, failed: 1, inflight: 1, backlog: 0 };
+    assert_eq!(reader.standing(), shown);
+    recorder.answered(200, 1, closed(100));
+    assert_eq!(reader.standing(), shown);
+    recorder.finish();
+    assert_eq!(reader.standing(), Standing { completed: 3, inflight: 0, ..shown });
+}
+
+#[test]
 fn an_event_counts_in_the_phase_it_happens_in_and_latency_by_the_phase_it_started_in() {
     let (mut recorder, _reader) = recorder();
     recorder.advance(100);

@@ -1,12 +1,16 @@
 //! The seconds of a run, handed from a worker to whoever reads them.
 //!
 //! A worker owns the writer, the run's control thread the reader. Full intervals travel through a
-//! bounded queue; their histograms come back cleared through a second one. Neither side waits: with
-//! no spare histogram an interval keeps exact counts and is marked as without quantiles; with the
-//! queue full, two intervals become one. Nothing is allocated after `interval_queue`.
+//! bounded queue; their histograms come back cleared through a second one. How the counts stand in
+//! between is read from a few words beside it. Neither side waits: with no spare histogram an
+//! interval keeps exact counts and is marked as without quantiles; with the queue full, two intervals
+//! become one. Nothing is allocated after `interval_queue`.
+
+use std::sync::Arc;
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::standing::{Slot, Standing};
 use crate::hist::Hist;
 use crate::limits;
 
@@ -81,6 +85,7 @@ pub struct Interval {
 pub struct IntervalWriter {
     /// Counted up by the recorder.
     pub(super) flow: Flow,
+    standing: Arc<Slot>,
     out: Producer<Interval>,
     spare: Consumer<Box<Hist>>,
     latency: Option<Box<Hist>>,
@@ -98,6 +103,7 @@ pub struct IntervalWriter {
 /// The reader's end.
 #[derive(Debug)]
 pub struct IntervalReader {
+    standing: Arc<Slot>,
     intervals: Consumer<Interval>,
     spare: Producer<Box<Hist>>,
 }
@@ -110,8 +116,10 @@ pub fn interval_queue(interval_ns: u64) -> (IntervalWriter, IntervalReader) {
         let fits = spare_in.push(Box::new(Hist::new(limits::LATENCY_NS_MAX)));
         debug_assert!(fits.is_ok(), "the queue was made for the whole pool");
     }
+    let standing = Arc::new(Slot::default());
     let writer = IntervalWriter {
         flow: Flow::default(),
+        standing: Arc::clone(&standing),
         out,
         spare,
         latency: None,
@@ -125,7 +133,7 @@ pub fn interval_queue(interval_ns: u64) -> (IntervalWriter, IntervalReader) {
         turn_gap_ns_max: 0,
         next_ns: u64::MAX,
     };
-    (writer, IntervalReader { intervals, spare: spare_in })
+    (writer, IntervalReader { standing, intervals, spare: spare_in })
 }
 
 impl IntervalWriter {
@@ -172,6 +180,11 @@ impl IntervalWriter {
         let more = now_ns.checked_sub(self.next_ns)? / self.interval_ns;
         let passed = if more < QUEUE as u64 { 0 } else { more };
         Some(self.next_ns + passed * self.interval_ns)
+    }
+
+    /// How the counts stand now; the reader sees them at once.
+    pub(super) fn show(&self, standing: Standing) {
+        self.standing.write(standing);
     }
 
     /// Hands the interval over when its time is up.
@@ -228,6 +241,11 @@ impl IntervalWriter {
 }
 
 impl IntervalReader {
+    /// How the worker's counts stood of late.
+    pub fn standing(&self) -> Standing {
+        self.standing.read()
+    }
+
     /// True once the worker has ended and will hand nothing more over. What it did hand over may
     /// still be in the queue.
     pub fn worker_ended(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::result::{Invalid, RunResult, Verdict, distance_from_asked, drift};
 use super::escape::is_unsafe;
 use super::quota;
 use super::schema;
-use super::{QUANTILES, checks, server, servers, steady, targets, tls, words};
+use super::{QUANTILES, checks, machine, server, servers, steady, targets, tls, words};
 
 /// The object in one line, with a line end.
 pub fn render(result: &RunResult) -> Vec<u8> {
@@ -84,11 +84,17 @@ pub(super) fn report(result: &RunResult) -> schema::Report {
             unsent_end: whole.unsent,
         },
         target_requests: result.target_requests,
+        machine: result.machine.as_ref().map(machine::to_schema),
         warmed_up: result.warmed_up.as_ref().map(steady::to_schema),
         drift_share: drift(result),
         server: result.server.as_ref().map(server::to_schema),
         cpu_quota: result.quota.as_ref().map(quota::to_schema),
         target_on_this_machine: result.target_on_this_machine,
+        target_cpus: result.target_cpus.clone(),
+        silent_end: result.silent_end.map(|silent| schema::SilentEnd {
+            length_ns: silent.length_ns,
+            inflight: silent.inflight,
+        }),
         suspended_ns: result.suspended_ns,
         window_start_monotonic_ns: result.window_start_monotonic_ns,
         opening: phase(Phase::Opening, Some(result.opening_ns)),
@@ -246,6 +252,11 @@ fn verdict(result: &RunResult) -> schema::Verdict {
     };
     match &result.verdict {
         Verdict::GeneratorLimited { busy_share } => verdict.busy_share = Some(*busy_share),
+        Verdict::ShortOfCpu { busy_share, starved_share } => {
+            verdict.busy_share = Some(*busy_share);
+            verdict.starved_share = Some(*starved_share);
+        }
+        Verdict::NotJudged => {}
         Verdict::NotGeneratorLimited { busy_share, try_connections } => {
             verdict.busy_share = Some(*busy_share);
             verdict.try_connections = *try_connections;
@@ -444,6 +455,7 @@ fn identities(result: &RunResult) -> Vec<schema::Identity> {
         name: check.identity.name().to_owned(),
         claim: check.identity.claim().to_owned(),
         holds: check.holds,
+        equation: check.equation.clone(),
         left: schema::Wide(check.left),
         right: schema::Wide(check.right),
         worker: check.worker,

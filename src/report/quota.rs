@@ -71,7 +71,7 @@ mod tests {
         let mut result = samples::calm();
         result.target_on_this_machine = true;
         let result = throttled(result);
-        assert!(matches!(result.verdict, Verdict::GeneratorLimited { .. }), "{:?}", result.verdict);
+        assert!(matches!(result.verdict, Verdict::ShortOfCpu { .. }), "{:?}", result.verdict);
         let verdict = verdict(&result);
         assert!(verdict.contains("CPU quota") && verdict.contains("a larger quota"), "{verdict}");
     }

@@ -16,6 +16,7 @@
 
 mod checks;
 mod connections;
+pub mod machine;
 pub mod quota;
 pub mod search;
 pub mod server;
@@ -68,6 +69,9 @@ pub struct Report {
     pub requests: Requests,
     /// Requests the target received whole, by its own count, where known.
     pub target_requests: Option<u64>,
+    /// What this machine can do; absent unless the run was a self test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<machine::Machine>,
     /// How a warm-up went that was to end by itself; null where it was of a fixed length.
     #[serde(default)]
     pub warmed_up: Option<steady::WarmedUp>,
@@ -83,6 +87,13 @@ pub struct Report {
     pub cpu_quota: Option<quota::CpuQuota>,
     /// Generator and target share this machine.
     pub target_on_this_machine: bool,
+    /// The CPUs that the threads of a target on this machine may use; null unless a worker had waited
+    /// for its own and they could be found.
+    #[serde(default)]
+    pub target_cpus: Option<Vec<u32>>,
+    /// The quiet before the window's end; null unless requests were in flight then.
+    #[serde(default)]
+    pub silent_end: Option<SilentEnd>,
     /// How long the machine was suspended while the run lasted.
     #[serde(default)]
     pub suspended_ns: u64,
@@ -314,22 +325,23 @@ pub struct ShedLag {
 /// The verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// `generator-limited`, `not generator-limited`, `schedule kept`, `rate not held by the target`
-    /// or `invalid`.
+    /// `generator-limited`, `not generator-limited`, `short of CPU`, `not judged`, `schedule kept`,
+    /// `rate not held by the target` or `invalid`.
     pub kind: String,
     /// The line of the text report after `verdict: `; derived.
     pub text: String,
-    /// With `generator-limited` and `not generator-limited`: share of the window the busiest worker
-    /// was busy, 0 to 1.
+    /// With `generator-limited`, `not generator-limited` and `short of CPU`: share of the window the
+    /// busiest worker was busy, its `busy_ns` over the window's length, 0 to 1.
     pub busy_share: Option<f64>,
-    /// A connection count worth trying next; null unless the generator had time to spare and no
-    /// attempt to connect failed.
+    /// A connection count worth trying next; null unless the generator had time to spare, no attempt
+    /// to connect failed, and the target still answered at the end.
     pub try_connections: Option<u32>,
     /// Names of broken identities; empty unless invalid.
     pub broken_identities: Vec<String>,
     /// Standstills of a worker's loop; empty unless invalid.
     pub gaps_ns: Vec<u64>,
-    /// With `invalid` for want of CPU: the share of the window a worker waited for it.
+    /// With `short of CPU`, and with `invalid` for that reason: the share of the window a worker
+    /// waited for its CPU.
     pub starved_share: Option<f64>,
     /// With `invalid` because a worker's backend broke, or because it panicked.
     pub worker_broke: bool,
@@ -363,6 +375,15 @@ pub struct Verdict {
     /// With `rate not held by the target`: requests completed in the window over those due in it.
     #[serde(default)]
     pub achieved_share: Option<f64>,
+}
+
+/// How long no answer had come when the window ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SilentEnd {
+    /// From the last answer, or the window's start, to its end; to within some 50 ms.
+    pub length_ns: u64,
+    /// Requests in flight at its end.
+    pub inflight: u64,
 }
 
 /// Rates over the window.
@@ -462,7 +483,7 @@ pub struct Unanswered {
 /// Connection attempts and connections.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connections {
-    /// Open when the window started.
+    /// Open when the window started; if it never did, here and in the next two those open at the end.
     pub open_at_start: u32,
     /// Fewest open during the window.
     pub open_min: u32,
@@ -688,7 +709,11 @@ pub struct Identity {
     pub claim: String,
     /// Null where it does not apply.
     pub holds: Option<bool>,
-    /// Left side of the first equation that broke, else of the last.
+    /// The equation whose sides follow: the first that broke, else the first that it asks of the
+    /// total. Empty where it does not apply, and before wring told.
+    #[serde(default)]
+    pub equation: String,
+    /// Left side of that equation.
     pub left: Wide,
     /// Right side of the same.
     pub right: Wide,

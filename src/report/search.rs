@@ -367,7 +367,7 @@ fn notes(found: &Found, page: &mut Page) {
     if spoiled > 0 {
         let cause = found.trials.iter().rev().find_map(|trial| trial.spoiled.as_ref());
         let cause = match cause {
-            Some(Verdict::GeneratorLimited { .. }) => {
+            Some(verdict) if verdict.is_short_of_time() => {
                 "its workers had no time to spare; give it more CPUs (-t, --cpus)"
             }
             _ => "it sent late, stood still or got no CPU; wring doctor may tell why",

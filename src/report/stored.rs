@@ -19,12 +19,13 @@ use crate::record::{
 };
 use crate::result::{
     Asked, Identity, IdentityCheck, Interrupted, Invalid, Manifest, OpenConnections, RunResult,
-    Schedule, Second, Verdict, WorkerSummary,
+    Schedule, Second, SilentEnd, Verdict, WorkerSummary,
 };
 
 use super::schema::{self, SCHEMA_VERSION};
 use super::{
-    NOTE_CHARS_MAX, checks, escape, json, quota, server, servers, steady, targets, tls, words,
+    NOTE_CHARS_MAX, checks, escape, json, machine, quota, server, servers, steady, targets, tls,
+    words,
 };
 
 /// Largest file read, in bytes: over ten times what the longest series takes.
@@ -258,8 +259,11 @@ fn result(report: schema::Report) -> Result<RunResult, ReadError> {
         given_up: report.given_up_server,
         speaks_tls: report.speaks_tls,
         target_on_this_machine: report.target_on_this_machine,
+        target_cpus: report.target_cpus,
+        silent_end: report.silent_end.map(|silent| silent_end(&silent)).transpose()?,
         suspended_ns: report.suspended_ns,
         target_requests: report.target_requests,
+        machine: report.machine.map(|m| machine::from_schema(m, AMOUNT_MAX)).transpose()?,
         warmed_up: report.warmed_up.map(|w| steady::from_schema(w, AMOUNT_MAX)).transpose()?,
         server: report
             .server
@@ -449,10 +453,19 @@ fn identity_check(stored: &schema::Identity) -> Result<IdentityCheck, ReadError>
     Ok(IdentityCheck {
         identity: identity(&stored.name)?,
         holds: stored.holds,
+        equation: stored.equation.clone(),
         left: stored.left.0,
         right: stored.right.0,
         worker: stored.worker,
     })
+}
+
+fn silent_end(stored: &schema::SilentEnd) -> Result<SilentEnd, ReadError> {
+    let schema::SilentEnd { length_ns, inflight } = *stored;
+    if length_ns > AMOUNT_MAX || inflight > AMOUNT_MAX {
+        return Err(ReadError::Implausible("silent_end"));
+    }
+    Ok(SilentEnd { length_ns, inflight })
 }
 
 fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
@@ -463,6 +476,11 @@ fn verdict(stored: &schema::Verdict) -> Result<Verdict, ReadError> {
     let busy_share = || share(stored.busy_share, "busy_share", 1.0);
     match stored.kind.as_str() {
         "generator-limited" => Ok(Verdict::GeneratorLimited { busy_share: busy_share()? }),
+        "short of CPU" => Ok(Verdict::ShortOfCpu {
+            busy_share: busy_share()?,
+            starved_share: share(stored.starved_share, "starved_share", 1.0)?,
+        }),
+        "not judged" => Ok(Verdict::NotJudged),
         "not generator-limited" => Ok(Verdict::NotGeneratorLimited {
             busy_share: busy_share()?,
             try_connections: stored.try_connections,

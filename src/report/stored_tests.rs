@@ -4,10 +4,11 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
+use super::json;
+use super::samples::{self, Sample};
 use super::stored::{FILE_BYTES_MAX, ReadError, read, write};
 use super::text::{self, TextOptions};
-use super::{json, samples};
-use crate::result::{Invalid, RunResult, Verdict};
+use crate::result::{Invalid, RunResult, SilentEnd, Verdict};
 
 /// The file of the eventful run, written once: the recorder behind it takes its time.
 static STORED: LazyLock<String> =
@@ -75,6 +76,17 @@ fn what_is_written_is_read_back_equal() {
         assert_eq!(reasons(&result), 1, "{:?}", result.verdict);
         results.push(result);
     }
+    let mut short = samples::calm();
+    (short.target_on_this_machine, short.target_cpus) = (true, Some(vec![0, 1]));
+    short.workers[0].starved_ns = 500_000_000;
+    samples::settle(&mut short);
+    assert!(matches!(short.verdict, Verdict::ShortOfCpu { .. }), "{:?}", short.verdict);
+    results.push(short);
+    let mut instant = RunResult { window_ns: 1, ..samples::run(Sample::default()) };
+    instant.silent_end = Some(SilentEnd { length_ns: 7, inflight: 9 });
+    samples::settle(&mut instant);
+    assert_eq!(instant.verdict, Verdict::NotJudged);
+    results.push(instant);
     for result in results {
         assert_eq!(read(&write(&result)), Ok(result));
     }

@@ -6,7 +6,7 @@ use super::wrk::Parts;
 use super::{Quantile, json, schema, wrk};
 use crate::outcome::{ConnectFailure, Failure, TlsFault};
 use crate::record::{Phase, TlsRecord};
-use crate::result::{Interrupted, RunResult, Verdict};
+use crate::result::{Interrupted, OpenConnections, RunResult, SilentEnd, Verdict, judge};
 
 /// The parts that wrk prints with `--latency`.
 const DISTRIBUTION: Parts =
@@ -69,8 +69,84 @@ Transfer/sec:       0.00B
 ";
     assert_eq!(wrk::block(&result, DISTRIBUTION), expected);
     let text = plain(&result);
-    assert!(last_line(&text).contains("no request completed in the window"), "{text}");
+    let none = "not judged: none of the window's 64 requests was answered in its 2.00 s, nor in";
+    assert!(last_line(&text).contains(none), "{text}");
     assert!(text.contains("with unfinished  ≥ 3.000  ≥ 3.000"), "{text}");
+}
+
+#[test]
+fn a_verdict_claims_no_more_than_its_evidence() {
+    let line = |change: fn(&mut RunResult)| {
+        let mut result = samples::calm();
+        change(&mut result);
+        result.verdict = judge(&result);
+        last_line(&plain(&result)).to_owned()
+    };
+    let starved = line(|result| result.workers[0].starved_ns = 300_000_000);
+    assert!(starved.contains("invalid: a worker waited for its CPU for 15 %"), "{starved}");
+    let shared = line(|result| {
+        result.workers[0].starved_ns = 300_000_000;
+        result.target_on_this_machine = true;
+    });
+    assert_eq!(
+        shared,
+        "verdict: short of CPU: a worker waited for its CPU for 15 % of the window, and the busiest \
+         was busy for 62 %; the target is on this machine and may run on the same CPUs, so that both \
+         together set the pace: give each its own (--cpus, taskset) to find out what the target can do"
+    );
+    let mut apart = samples::calm();
+    (apart.target_on_this_machine, apart.target_cpus) = (true, Some(vec![0]));
+    assert!(!plain(&apart).contains("CPU time from each other"), "its worker is on CPU 1");
+    let little = line(|result| result.workers[0].starved_ns = 100_000_000);
+    let part =
+        "wring had 33 % to spare (a worker waited for its CPU for 5 % of the window); target";
+    assert!(little.contains(part), "{little}");
+    let silent = line(|result| {
+        result.silent_end = Some(SilentEnd { length_ns: 1_200_000_000, inflight: 64 });
+    });
+    assert_eq!(
+        silent,
+        "verdict: not generator-limited: wring had 38 % to spare, and no answer came in the last \
+         1.20 s of the window while 64 requests waited: the target had stopped answering"
+    );
+    let short = line(|result| {
+        result.window_ns = 1_000;
+        result.total.phases[Phase::Window as usize].completed = 1;
+        result.identities.clear();
+    });
+    assert_eq!(
+        short,
+        "verdict: not judged: 1 request completed in a window of 1.00 µs: too little to tell who set \
+         the pace; measure for longer (-d)"
+    );
+}
+
+#[test]
+fn a_run_stopped_before_its_window_says_so_and_what_was_open() {
+    let mut result = samples::calm();
+    (result.window_ns, result.interrupted) = (0, Some(Interrupted::Interrupt));
+    result.open = OpenConnections { at_start: 3, min: 3, max: 3 };
+    result.verdict = judge(&result);
+    let text = plain(&result);
+    assert!(text.contains("\nInterrupted\n  by SIGINT before the window started"), "{text}");
+    assert!(text.contains("  64 asked, 3 open when it was stopped\n"), "{text}");
+    assert!(last_line(&text).contains("the window never opened"), "{text}");
+}
+
+#[test]
+fn a_window_shorter_than_an_answer_is_told_from_a_target_that_fails() {
+    let mut result = samples::calm();
+    result.window_ns = 50_000_000;
+    let phases = &mut result.total.phases;
+    phases[Phase::Window as usize].completed = 0;
+    phases[Phase::Drain as usize].completed = 2_000;
+    result.identities.clear();
+    result.verdict = judge(&result);
+    assert_eq!(
+        last_line(&plain(&result)),
+        "verdict: not judged: none of the window's 2,000 requests was answered in its 50.0 ms, and \
+         2,000 later: measure for longer than an answer takes (-d)"
+    );
 }
 
 #[test]
@@ -195,9 +271,9 @@ fn the_verdict_is_the_last_line_with_its_evidence() {
     assert_eq!(
         last_line(&text),
         "verdict: invalid: identity I2 (started = completed + failed + in flight at the end): \
-         2000 against 2001 in worker 0 is broken; identity I7 (workers add up to the total, \
-         seconds balance): 0 against 1 in total is broken; a worker's loop stood still for \
-         1.50 s: suspended, stopped or starved of CPU; do not use these numbers"
+         2000 against 2001 in worker 0 is broken; identity I7 (in flight after the last second = at \
+         the end): 0 against 1 in total is broken; a worker's loop stood still for 1.50 s: \
+         suspended, stopped or starved of CPU; do not use these numbers"
     );
     assert!(text.contains("identities: I1, I3–I5, I8 hold; I6 not applicable\n  broken: I2 ("));
     result.verdict = Verdict::Invalid(Vec::new());

@@ -8,8 +8,8 @@ use crate::units::{format_bytes, format_duration_ns, format_grouped};
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::table::grid;
 use super::{
-    NOTE_CHARS_MAX, checks, connections, escape, latency, schedule, server, servers, steady,
-    targets, tls, words, wrk,
+    NOTE_CHARS_MAX, checks, connections, escape, latency, machine, schedule, server, servers,
+    steady, targets, tls, words, wrk,
 };
 
 /// What the text shows.
@@ -57,6 +57,7 @@ pub fn render(result: &RunResult, options: &TextOptions) -> Vec<u8> {
     checks::thresholds(result, &mut page);
     identities(result, options.verbose, &mut page);
     verdict(result, &mut page);
+    machine::section(result, &mut page);
     page.text.into_bytes()
 }
 
@@ -76,6 +77,20 @@ pub fn render_wrk2(result: &RunResult, latency_distribution: bool, uncorrected: 
 fn interrupted(result: &RunResult, page: &mut Page) {
     let Some(by) = result.interrupted else { return };
     page.heading("Interrupted");
+    if result.machine.is_some() {
+        page.line(&format!(
+            "by {} after the whole window, while it was measured what this machine can do",
+            words::interrupted(by)
+        ));
+        return;
+    }
+    if result.window_ns == 0 {
+        page.line(&format!(
+            "by {} before the window started; everything here counts what happened until then",
+            words::interrupted(by)
+        ));
+        return;
+    }
     page.line(&format!(
         "by {} after {} of the window; everything here counts what happened until then",
         words::interrupted(by),
@@ -86,10 +101,15 @@ fn interrupted(result: &RunResult, page: &mut Page) {
 fn connection_counts(result: &RunResult, page: &mut Page) {
     let (open, counts) = (&result.open, &result.total.connections);
     page.heading("Connections");
-    page.line(&format!(
-        "{} asked, {} open at the start of the window, {} to {} open during it",
-        result.asked.connections, open.at_start, open.min, open.max
-    ));
+    let asked = result.asked.connections;
+    page.line(&if result.window_ns == 0 {
+        format!("{asked} asked, {} open when it was stopped", open.at_start)
+    } else {
+        format!(
+            "{asked} asked, {} open at the start of the window, {} to {} open during it",
+            open.at_start, open.min, open.max
+        )
+    });
     let mut attempts = format!(
         "{} attempts: {} established, {} failed",
         format_grouped(counts.attempts),
@@ -241,7 +261,7 @@ fn notes(result: &RunResult, page: &mut Page) {
     lines.extend(steady::drift_note(result));
     let remarks = result.asked.notes.iter().chain(&result.remarks);
     lines.extend(remarks.map(|remark| escape(remark, NOTE_CHARS_MAX)));
-    if result.target_on_this_machine {
+    if result.may_share_cpus() {
         lines.push(
             "the target runs on this machine: it and wring take CPU time from each other"
                 .to_owned(),
@@ -341,7 +361,10 @@ fn identities(result: &RunResult, verbose: bool, page: &mut Page) {
 
 fn verdict(result: &RunResult, page: &mut Page) {
     let color = match result.verdict {
-        Verdict::GeneratorLimited { .. } | Verdict::RateNotHeld { .. } => YELLOW,
+        Verdict::GeneratorLimited { .. }
+        | Verdict::ShortOfCpu { .. }
+        | Verdict::NotJudged
+        | Verdict::RateNotHeld { .. } => YELLOW,
         Verdict::NotGeneratorLimited { .. } | Verdict::ScheduleKept { .. } => GREEN,
         Verdict::Invalid(_) => RED,
     };

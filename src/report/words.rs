@@ -5,6 +5,7 @@ use crate::outcome::{Cause, ConnectFailure, Failure, FailureCounts, TlsFault};
 use crate::record::Phase;
 use crate::result::{
     Identity, IdentityCheck, Interrupted, Invalid, QuotaUse, RunResult, Verdict, own_lag_limit_ns,
+    silent_at_end,
 };
 use crate::units::{format_duration_ns, format_grouped};
 
@@ -116,6 +117,8 @@ pub(super) fn verdict_word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::GeneratorLimited { .. } => "generator-limited",
         Verdict::NotGeneratorLimited { .. } => "not generator-limited",
+        Verdict::ShortOfCpu { .. } => "short of CPU",
+        Verdict::NotJudged => "not judged",
         Verdict::ScheduleKept { .. } => "schedule kept",
         Verdict::RateNotHeld { .. } => "rate not held by the target",
         Verdict::Invalid(_) => "invalid",
@@ -126,22 +129,13 @@ pub(super) fn verdict_word(verdict: &Verdict) -> &'static str {
 pub(super) fn verdict_evidence(result: &RunResult) -> String {
     match &result.verdict {
         Verdict::GeneratorLimited { busy_share } => generator_limited(result, *busy_share),
-        Verdict::NotGeneratorLimited { busy_share, try_connections } => {
-            let spare = 100 - percent(*busy_share);
-            if result.window_completed() == 0 {
-                return format!(
-                    "wring had {spare} % to spare, and no request completed in the window: look \
-                     at the failures above, the URL and the target"
-                );
-            }
-            match try_connections {
-                Some(connections) => format!(
-                    "wring had {spare} % to spare; target, network or too few connections set the \
-                     pace: try -c {connections}"
-                ),
-                None => format!("wring had {spare} % to spare; {}", without_connections(result)),
-            }
+        Verdict::NotGeneratorLimited { try_connections, .. } => {
+            not_generator_limited(result, *try_connections)
         }
+        Verdict::ShortOfCpu { busy_share, starved_share } => {
+            short_of_cpu(result, *busy_share, *starved_share)
+        }
+        Verdict::NotJudged => not_judged(result),
         Verdict::ScheduleKept { sent_share } => format!(
             "{} % of what was due was sent and {} % answered, {} within the window; wring's own \
              part of the send lag was {}{}",
@@ -171,11 +165,108 @@ pub(super) fn verdict_evidence(result: &RunResult) -> String {
     }
 }
 
-fn generator_limited(result: &RunResult, busy_share: f64) -> String {
-    let waited = match percent(result.starved_share_max()) {
-        0 => String::new(),
-        share => format!(", {share} % of it waiting for its CPU"),
+/// A worker's wait for its CPU, in per cent of the window, where that is worth a word.
+fn waited(result: &RunResult) -> Option<u32> {
+    Some(result.starved_share_max()).filter(|&share| share >= 0.01).map(percent)
+}
+
+fn not_generator_limited(result: &RunResult, try_connections: Option<u32>) -> String {
+    let spare = 100 - percent(result.occupied_share_max());
+    let mut had = format!("wring had {spare} % to spare");
+    if let Some(percent) = waited(result) {
+        had += &format!(" (a worker waited for its CPU for {percent} % of the window)");
+    }
+    if result.window_completed() == 0 {
+        return format!(
+            "{had}, and no request completed in the window: look at the failures above, the URL and \
+             the target"
+        );
+    }
+    if let Some(silent) = silent(result) {
+        return format!("{had}, and {silent}");
+    }
+    match try_connections {
+        Some(connections) => format!(
+            "{had}; target, network or too few connections set the pace: try -c {connections}"
+        ),
+        None => format!("{had}; {}", without_connections(result)),
+    }
+}
+
+/// That the target did not answer any more at the end.
+fn silent(result: &RunResult) -> Option<String> {
+    let silent = silent_at_end(result)?;
+    Some(format!(
+        "no answer came in the last {} of the window while {} waited: the target had stopped answering",
+        format_duration_ns(silent.length_ns),
+        requests(silent.inflight)
+    ))
+}
+
+fn requests(count: u64) -> String {
+    format!("{} request{}", format_grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// That wring got too little CPU to say what the target can do, and why.
+fn short_of_cpu(result: &RunResult, busy_share: f64, starved_share: f64) -> String {
+    let mut text = match &result.asked.schedule {
+        None => String::new(),
+        Some(_) => format!("{}; ", not_held(result, result.achieved_share())),
     };
+    text += &format!(
+        "a worker waited for its CPU for {} % of the window, and the busiest was busy for {} %",
+        percent(starved_share),
+        percent(busy_share)
+    );
+    let find_out = "to find out what the target can do";
+    text + &match (silent(result), &result.quota) {
+        (Some(silent), _) => format!("; {silent}"),
+        (None, Some(quota)) => {
+            format!(": {}; give wring a larger quota {find_out}", throttled(quota))
+        }
+        (None, None) if result.may_share_cpus() => format!(
+            "; the target is on this machine and may run on the same CPUs, so that both together set \
+             the pace: give each its own (--cpus, taskset) {find_out}"
+        ),
+        (None, None) => {
+            format!("; something else runs there: give wring more CPU (-t, --cpus) {find_out}")
+        }
+    }
+}
+
+/// That the window tells nothing about the pace, and why.
+fn not_judged(result: &RunResult) -> String {
+    let length = format_duration_ns(result.window_ns);
+    let completed = result.window_completed();
+    if completed > 0 {
+        return format!(
+            "{} completed in a window of {length}: too little to tell who set the pace; measure for \
+             longer (-d)",
+            requests(completed)
+        );
+    }
+    let window = result.total.phase(Phase::Window);
+    if window.started == 0 {
+        return format!("no request was started in the window of {length}");
+    }
+    let none =
+        format!("none of the window's {} was answered in its {length}", requests(window.started));
+    match result.total.phase(Phase::Drain).completed {
+        0 => format!(
+            "{none}, nor in the drain after it: look at the URL and the target, or wait longer (-d, \
+             --drain)"
+        ),
+        later => format!(
+            "{none}, and {} later: measure for longer than an answer takes (-d)",
+            format_grouped(later)
+        ),
+    }
+}
+
+fn generator_limited(result: &RunResult, busy_share: f64) -> String {
+    let waited = waited(result).map_or_else(String::new, |percent| {
+        format!(", and a worker waited for its CPU for {percent} % of it")
+    });
     let (stopped, give) = match &result.quota {
         Some(quota) => (format!(": {}", throttled(quota)), "a larger quota"),
         None => (String::new(), "more CPUs (-t, --cpus)"),
@@ -398,7 +489,7 @@ fn paced_by_connect_rate(result: &RunResult) -> Option<String> {
 
 /// That a worker did not get its CPU, and what to try.
 fn starved(result: &RunResult, share: f64) -> String {
-    let who = if result.target_on_this_machine { ", such as the target" } else { "" };
+    let who = if result.may_share_cpus() { ", such as the target" } else { "" };
     let spins = result.asked.schedule.as_ref().is_some_and(|schedule| schedule.spin_ns > 0);
     if let Some(quota) = &result.quota {
         return format!(
@@ -557,16 +648,16 @@ fn times(count: u64) -> String {
     if count == 1 { "once".to_owned() } else { format!("{} times", format_grouped(count)) }
 }
 
-/// `I2 (started = …): 400 against 399 in worker 0`.
+/// `I2 (started = …): 400 against 399 in worker 0`: the equation that is shown of it, or where that is
+/// not known the whole claim.
 pub(super) fn identity(check: &IdentityCheck) -> String {
     let place = check.worker.map_or_else(|| "in total".to_owned(), |w| format!("in worker {w}"));
-    format!(
-        "{} ({}): {} against {} {place}",
-        check.identity.name(),
-        check.identity.claim(),
-        check.left,
-        check.right
-    )
+    let equation = match check.equation.as_str() {
+        "" => check.identity.claim().to_owned(),
+        equation => escape(equation, NOTE_CHARS_MAX),
+    };
+    let (name, left, right) = (check.identity.name(), check.left, check.right);
+    format!("{name} ({equation}): {left} against {right} {place}")
 }
 
 /// `I1–I5, I7` for the identities of `checks` whose finding is `holds`; empty when there are none.

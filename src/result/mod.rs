@@ -8,6 +8,7 @@ mod checks;
 mod cost;
 mod drift;
 mod identities;
+mod machine;
 mod quota;
 pub mod threshold;
 mod verdict;
@@ -20,9 +21,12 @@ pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
 pub use drift::{WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
+pub use machine::{Figure, MachineFigures, Side};
 pub use quota::QuotaUse;
 use threshold::Threshold;
-pub use verdict::{BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns};
+pub use verdict::{
+    BUSY_SHARE_LIMITED, Invalid, Verdict, judge, own_lag_limit_ns, own_lag_ns, silent_at_end,
+};
 
 /// From this share of the asked rate of attempts on, it is that which sets the pace of connections.
 const CONNECT_PACED_SHARE: f64 = 0.9;
@@ -168,7 +172,7 @@ pub struct WorkerSummary {
     pub broke: bool,
 }
 
-/// How many connections were open while the window lasted.
+/// How many connections were open while the window lasted or, if it never began, when the run ended.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct OpenConnections {
     /// When the window started.
@@ -177,6 +181,15 @@ pub struct OpenConnections {
     pub min: u32,
     /// Most at any turn of the window.
     pub max: u32,
+}
+
+/// How long before the window's end the last answer came, when requests were in flight then.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SilentEnd {
+    /// From the last answer, or the window's start, to its end; to within some 50 ms.
+    pub length_ns: u64,
+    /// Requests in flight at its end.
+    pub inflight: u64,
 }
 
 /// One interval of the whole run, all workers together.
@@ -200,12 +213,28 @@ pub struct Second {
     pub turn_gap_ns_max: u64,
     /// What went through.
     pub flow: Flow,
-    /// Median latency of its answers; `None` when it is not known.
+    /// Median latency of its answers; `None` when it is not known. While a run goes on, that of few
+    /// answers too.
     pub p50_ns: Option<u64>,
     /// 99th percentile.
     pub p99_ns: Option<u64>,
     /// Largest latency.
     pub max_ns: Option<u64>,
+}
+
+/// Answers that make a median known, and a 99th percentile: ten lie above it.
+const P50_ANSWERS_MIN: u64 = 20;
+const P99_ANSWERS_MIN: u64 = 1000;
+
+impl Second {
+    /// The same without the quantiles that too few answers lie above to be known.
+    #[must_use]
+    pub fn with_known_quantiles(self) -> Self {
+        let known = |ns: Option<u64>, least| ns.filter(|_| self.flow.completed >= least);
+        let (p50_ns, p99_ns) =
+            (known(self.p50_ns, P50_ANSWERS_MIN), known(self.p99_ns, P99_ANSWERS_MIN));
+        Self { p50_ns, p99_ns, ..self }
+    }
 }
 
 /// What one worker counted in it, without quantiles.
@@ -269,10 +298,17 @@ pub struct RunResult {
     pub given_up: Option<u32>,
     /// Every answer was a refusal of plain HTTP, and a look at the port found TLS there.
     pub speaks_tls: bool,
-    /// Generator and target share CPUs (the target is on this machine).
+    /// The target is on this machine.
     pub target_on_this_machine: bool,
+    /// The CPUs that the target's threads may use, where that was looked at (a worker had waited for
+    /// its own) and could be found.
+    pub target_cpus: Option<Vec<u32>>,
+    /// The quiet before the window's end, if answers were awaited then.
+    pub silent_end: Option<SilentEnd>,
     /// Requests the target received whole, where the target's own count is known.
     pub target_requests: Option<u64>,
+    /// What this machine can do, after a self test.
+    pub machine: Option<MachineFigures>,
     /// How the warm-up went, where it was to end by itself.
     pub warmed_up: Option<WarmedUp>,
     /// What the window cost the target, where its processes were named.
@@ -351,9 +387,15 @@ impl RunResult {
         per_s(self.total.phase(Phase::Window).bytes_in, self.window_ns)
     }
 
+    /// The largest share of the window that any worker was busy: its CPU time less the idle spin,
+    /// `0.0 ..= 1.0`.
+    pub fn busy_share_max(&self) -> f64 {
+        self.share_max(|worker| worker.busy_ns)
+    }
+
     /// The largest share of the window that any worker had no time to spare in, because it was busy
     /// or waited for its CPU, `0.0 ..= 1.0`.
-    pub fn busy_share_max(&self) -> f64 {
+    pub fn occupied_share_max(&self) -> f64 {
         let throttled_ns = self.throttled_ns();
         self.share_max(|worker| worker.busy_ns + worker.starved_ns.max(throttled_ns))
     }
@@ -362,6 +404,18 @@ impl RunResult {
     pub fn starved_share_max(&self) -> f64 {
         let throttled_ns = self.throttled_ns();
         self.share_max(|worker| worker.starved_ns.max(throttled_ns))
+    }
+
+    /// The target may be what a worker waits for its CPU for: it is on this machine, and not known to
+    /// have CPUs of its own.
+    pub fn may_share_cpus(&self) -> bool {
+        let Some(theirs) = &self.target_cpus else { return self.target_on_this_machine };
+        let is_theirs = |cpu: &u32| theirs.contains(cpu);
+        let shares = |worker: &WorkerSummary| match &worker.cpu {
+            Some(cpu) => is_theirs(cpu),
+            None => self.manifest.cpus_allowed.iter().any(is_theirs),
+        };
+        self.target_on_this_machine && self.workers.iter().any(shares)
     }
 
     /// How long a quota kept each worker from running, if all of them alike. Not every kernel counts
@@ -457,7 +511,10 @@ impl Default for RunResult {
             given_up: None,
             speaks_tls: false,
             target_on_this_machine: false,
+            target_cpus: None,
+            silent_end: None,
             target_requests: None,
+            machine: None,
             warmed_up: None,
             server: None,
             quota: None,

@@ -69,6 +69,25 @@ fn an_honest_record_breaks_nothing() {
 }
 
 #[test]
+fn what_is_shown_of_an_identity_is_one_equation_with_its_own_sides() {
+    let record = honest();
+    let shown = |record: &WorkerRecord| {
+        let seconds = seconds_of(record);
+        let checks = check(record, std::slice::from_ref(record), &seconds, 1, Some(399));
+        checks.into_iter().map(|c| (c.equation, c.left, c.right, c.worker)).collect::<Vec<_>>()
+    };
+    let all = shown(&record);
+    let third = ("completed = sum of statuses".to_owned(), 398, 398, None);
+    assert_eq!(all[2], third, "of the total, and not of what it says besides");
+    let fourth = "attempts = established + failed + undecided at the end".to_owned();
+    assert_eq!(all[3], (fourth, 1, 1, None));
+    let mut broken = record;
+    broken.latency.record(1, 1);
+    let claim = "latency samples + failed + unresolved = started in the window".to_owned();
+    assert_eq!(shown(&broken)[2], (claim, 401, 400, Some(0)), "the one that broke");
+}
+
+#[test]
 fn every_identity_is_broken_by_the_fault_it_watches_for() {
     let fault = |change: fn(&mut WorkerRecord)| {
         let mut record = honest();
@@ -108,31 +127,116 @@ fn unanswered_requests_count_as_slower_than_any() {
     assert_eq!(result.quantile_with_unanswered(0.9), Err(900));
 }
 
+const MS: u64 = 1_000_000;
+
+/// A closed loop of one second with 1,000 answers of 1 ms and one worker.
+fn closed_loop(busy_ns: u64, starved_ns: u64) -> RunResult {
+    let worker = WorkerSummary { cpu: Some(0), busy_ns, starved_ns, ..WorkerSummary::default() };
+    let mut result =
+        RunResult { window_ns: 1000 * MS, workers: vec![worker], ..RunResult::default() };
+    (result.asked.connections, result.open.max) = (64, 64);
+    result.total.phases[Phase::Window as usize].completed = 1000;
+    result.total.latency.record(MS, 1000);
+    result
+}
+
 #[test]
 fn the_busiest_worker_decides_who_set_the_pace() {
     let with = |busy_ns: u64, turn_gap_ns_max: u64| {
-        let worker = WorkerSummary { busy_ns, turn_gap_ns_max, ..WorkerSummary::default() };
-        let mut result = RunResult { window_ns: 1000, ..RunResult::default() };
-        (result.asked.connections, result.open.max) = (64, 64);
-        result.workers = vec![WorkerSummary::default(), worker];
+        let mut result = closed_loop(busy_ns, 0);
+        result.workers[0].turn_gap_ns_max = turn_gap_ns_max;
+        result.workers.push(WorkerSummary::default());
         judge(&result)
     };
-    assert_eq!(with(950, 0), Verdict::GeneratorLimited { busy_share: 0.95 });
+    assert_eq!(with(950 * MS, 0), Verdict::GeneratorLimited { busy_share: 0.95 });
     assert_eq!(
-        with(620, 0),
+        with(620 * MS, 0),
         Verdict::NotGeneratorLimited { busy_share: 0.62, try_connections: Some(256) }
     );
-    let starved = |starved_ns: u64, target_on_this_machine: bool| {
-        let worker = WorkerSummary { busy_ns: 300, starved_ns, ..WorkerSummary::default() };
-        let workers = vec![worker];
-        let base = RunResult { window_ns: 1000, target_on_this_machine, ..RunResult::default() };
-        judge(&RunResult { workers, ..base })
+    let gap_ns = 1_500 * MS;
+    assert_eq!(with(620 * MS, gap_ns), Verdict::Invalid(vec![Invalid::Gap { gap_ns }]));
+}
+
+#[test]
+fn a_worker_that_waits_for_its_cpu_blames_the_target_only_where_that_may_be_there() {
+    let with = |starved_ns: u64, on_this_machine: bool, target_cpus: Option<Vec<u32>>| {
+        let result = closed_loop(300 * MS, starved_ns);
+        judge(&RunResult { target_on_this_machine: on_this_machine, target_cpus, ..result })
     };
-    assert_eq!(starved(650, false), Verdict::Invalid(vec![Invalid::Starved { share: 0.65 }]));
-    assert_eq!(starved(650, true), Verdict::GeneratorLimited { busy_share: 0.95 });
-    assert!(matches!(starved(50, false), Verdict::NotGeneratorLimited { .. }));
-    let gap_ns = 1_500_000_000;
-    assert_eq!(with(620, gap_ns), Verdict::Invalid(vec![Invalid::Gap { gap_ns }]));
+    let invalid = Verdict::Invalid(vec![Invalid::Starved { share: 0.65 }]);
+    assert_eq!(with(650 * MS, false, None), invalid);
+    assert_eq!(with(650 * MS, true, Some(vec![1, 2])), invalid, "it has other CPUs");
+    let short = Verdict::ShortOfCpu { busy_share: 0.3, starved_share: 0.65 };
+    assert_eq!(with(650 * MS, true, Some(vec![0])), short);
+    assert_eq!(with(650 * MS, true, None), short, "not known to have others");
+    let spare = Verdict::NotGeneratorLimited { busy_share: 0.3, try_connections: Some(256) };
+    assert_eq!(with(50 * MS, false, None), spare, "the share it was busy, not the wait");
+    let mut unanswered = RunResult { target_on_this_machine: true, ..closed_loop(0, 650 * MS) };
+    let window = &mut unanswered.total.phases[Phase::Window as usize];
+    window.completed = 0;
+    window.failed.add(Failure::Timeout, 9);
+    let nobody = matches!(judge(&unanswered), Verdict::NotGeneratorLimited { .. });
+    assert!(nobody, "a target that answers nothing competes for nothing");
+    let mut unpinned = closed_loop(300 * MS, 650 * MS);
+    (unpinned.workers[0].cpu, unpinned.manifest.cpus_allowed) = (None, vec![0, 1]);
+    (unpinned.target_on_this_machine, unpinned.target_cpus) = (true, Some(vec![1]));
+    assert_eq!(judge(&unpinned), short);
+}
+
+#[test]
+fn one_wait_in_a_short_window_is_no_starvation_and_no_time_to_spare_is_not_the_targets_pace() {
+    let mut short = closed_loop(3 * MS, 2 * MS);
+    short.window_ns = 10 * MS;
+    assert!(matches!(judge(&short), Verdict::NotGeneratorLimited { .. }));
+    let occupied = closed_loop(860 * MS, 80 * MS);
+    let verdict = Verdict::ShortOfCpu { busy_share: 0.86, starved_share: 0.08 };
+    assert_eq!(judge(&occupied), verdict);
+}
+
+#[test]
+fn without_evidence_nobody_is_said_to_have_set_the_pace() {
+    let with = |window_ns: u64, completed: u64, failed: u64| {
+        let mut result = RunResult { window_ns, ..closed_loop(0, 0) };
+        let window = &mut result.total.phases[Phase::Window as usize];
+        window.completed = completed;
+        window.failed.add(Failure::Eof, failed);
+        judge(&result) != Verdict::NotJudged
+    };
+    assert!(!with(1, 0, 0) && !with(1_000, 3, 0) && !with(9 * MS, 99, 0));
+    assert!(with(9 * MS, 100, 0) && with(10 * MS, 1, 0));
+    assert!(!with(1000 * MS, 0, 0), "no answer, and nothing that failed");
+    assert!(with(1000 * MS, 0, 1));
+}
+
+#[test]
+fn more_connections_are_no_advice_where_the_target_had_stopped_answering() {
+    let advice = |length_ns: u64, median_ns: u64| {
+        let mut result = closed_loop(0, 0);
+        result.total.latency.clear();
+        result.total.latency.record(median_ns, 1000);
+        result.silent_end = Some(SilentEnd { length_ns, inflight: 64 });
+        match judge(&result) {
+            Verdict::NotGeneratorLimited { try_connections, .. } => try_connections,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(advice(600 * MS, MS), None);
+    assert_eq!(advice(400 * MS, MS), Some(256), "that short a pause may be anything");
+    assert_eq!(advice(600 * MS, 200 * MS), Some(256), "answers take that long");
+}
+
+#[test]
+fn a_quantile_of_a_second_is_known_with_ten_answers_above_it() {
+    let known = |completed: u64| {
+        let flow = Flow { completed, ..Flow::default() };
+        let (p50_ns, p99_ns, max_ns) = (Some(5), Some(6), Some(7));
+        let second = Second { flow, p50_ns, p99_ns, max_ns, ..Second::default() };
+        let second = second.with_known_quantiles();
+        (second.p50_ns, second.p99_ns, second.max_ns)
+    };
+    assert_eq!(known(19), (None, None, Some(7)));
+    assert_eq!(known(20), (Some(5), None, Some(7)));
+    assert_eq!(known(1000), (Some(5), Some(6), Some(7)));
 }
 
 #[test]
@@ -360,6 +464,8 @@ fn a_generator_without_time_to_spare_does_not_blame_its_target() {
     };
     assert_eq!(with(500, 0), Verdict::RateNotHeld { achieved_share: 0.99 });
     assert_eq!(with(920, 0), Verdict::GeneratorLimited { busy_share: 0.92 });
+    let short = Verdict::ShortOfCpu { busy_share: 0.85, starved_share: 0.09 };
+    assert_eq!(with(850, 90), short);
     assert_eq!(with(300, 200), Verdict::Invalid(vec![Invalid::Starved { share: 0.2 }]));
 }
 

@@ -1,12 +1,22 @@
 //! What the numbers mean: who set the pace, and whether they can be trusted at all.
 
-use super::{IdentityCheck, RunResult, share};
+use super::{IdentityCheck, RunResult, SilentEnd, share};
 use crate::record::Phase;
 
 /// A worker busy for at least this share of the window is the bottleneck.
 pub const BUSY_SHARE_LIMITED: f64 = 0.90;
-/// A worker that waited for its CPU for this share of the window did not keep its load up.
+/// A worker that waited for its CPU for more than this share of the window did not keep its load up, …
 const STARVED_SHARE_MAX: f64 = 0.10;
+/// … unless that was one or two waits of a window too short to have many, in nanoseconds.
+const STARVED_NS_MIN: f64 = 10_000_000.0;
+/// A window at least this long, in nanoseconds, …
+const JUDGED_NS_MIN: u64 = 10_000_000;
+/// … or with so many answers tells who set the pace.
+const JUDGED_ANSWERS_MIN: u64 = 100;
+/// A target that answered nothing for this long before the window's end, in nanoseconds, …
+const SILENT_NS_MIN: u64 = 500_000_000;
+/// … and for so many times the median latency, had stopped answering.
+const SILENT_MEDIANS: u64 = 4;
 /// Where it is a quota that makes it wait, this share is enough: it comes all at once.
 const THROTTLED_SHARE_MAX: f64 = 0.01;
 /// wring's own part of the send lag may reach this, in nanoseconds, …
@@ -93,11 +103,23 @@ pub enum Verdict {
         /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
         busy_share: f64,
     },
+    /// Workers had no time to spare, or waited for their CPUs for long, without being busy: most often
+    /// because of a target on the same CPUs, which then set the pace together with wring. What
+    /// would have been the bottleneck is not known.
+    ShortOfCpu {
+        /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
+        busy_share: f64,
+        /// Share of the window a worker waited for its CPU, `0.0 ..= 1.0`.
+        starved_share: f64,
+    },
+    /// Too little happened in the window to tell who set the pace.
+    NotJudged,
     /// wring had time to spare: target, network or too few connections set the pace.
     NotGeneratorLimited {
         /// Share of the window the busiest worker was busy, `0.0 ..= 1.0`.
         busy_share: f64,
-        /// A connection count worth trying next; `None` where connections could not be had.
+        /// A connection count worth trying next; `None` where connections could not be had, or the
+        /// target had stopped answering.
         try_connections: Option<u32>,
     },
     /// On a schedule: what was due was sent and answered, and the target kept up with it.
@@ -112,6 +134,19 @@ pub enum Verdict {
     },
     /// The numbers must not be used.
     Invalid(Vec<Invalid>),
+}
+
+impl Verdict {
+    /// wring had no time to spare: whatever was measured is no ceiling of the target's.
+    pub fn is_short_of_time(&self) -> bool {
+        match self {
+            Self::GeneratorLimited { .. } => true,
+            Self::ShortOfCpu { busy_share, starved_share } => {
+                busy_share + starved_share >= BUSY_SHARE_LIMITED
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Judges a finished run from its identities and its workers' busy shares.
@@ -132,9 +167,9 @@ pub fn judge(result: &RunResult) -> Verdict {
     if result.has_broken_worker() {
         invalid.push(Invalid::WorkerBroke);
     }
-    // A target on this machine competes for the CPUs by nature; the report says that it does.
+    // A target on the same CPUs competes for them by nature; the report says that it does.
     let share = result.starved_share_max();
-    if share > STARVED_SHARE_MAX && !result.target_on_this_machine {
+    if is_starved(result) && !result.may_share_cpus() {
         invalid.push(Invalid::Starved { share });
     }
     if result.suspended_ns > 0 {
@@ -154,18 +189,56 @@ pub fn judge(result: &RunResult) -> Verdict {
     if result.asked.schedule.is_some() {
         return judge_schedule(result);
     }
+    judge_pace(result)
+}
+
+/// Who set the pace of a closed loop.
+fn judge_pace(result: &RunResult) -> Verdict {
     let busy_share = result.busy_share_max();
-    if busy_share >= BUSY_SHARE_LIMITED {
+    if !tells_pace(result) {
+        Verdict::NotJudged
+    } else if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }
+    } else if result.window_completed() > 0 && (is_starved(result) || is_occupied(result)) {
+        Verdict::ShortOfCpu { busy_share, starved_share: result.starved_share_max() }
     } else {
-        // Where connections fail, or may not come faster, asking for more of them is no advice.
+        // Where connections fail or may not come faster, or nobody answers, asking for more of them
+        // is no advice.
         let could_have_more = result.total.connections.failed.total() == 0
             && result.open.max >= result.asked.connections
-            && !result.is_connect_paced();
+            && !result.is_connect_paced()
+            && silent_at_end(result).is_none();
         let more = result.asked.connections.saturating_mul(4).min(crate::limits::CONNECTIONS_MAX);
         let try_connections = could_have_more.then_some(more);
         Verdict::NotGeneratorLimited { busy_share, try_connections }
     }
+}
+
+/// A worker had nothing to spare, of which a part was waiting for its CPU.
+fn is_occupied(result: &RunResult) -> bool {
+    result.occupied_share_max() >= BUSY_SHARE_LIMITED
+}
+
+fn is_starved(result: &RunResult) -> bool {
+    let share = result.starved_share_max();
+    share > STARVED_SHARE_MAX && share * result.window_ns as f64 >= STARVED_NS_MIN
+}
+
+/// Whether enough happened in the window to say who set the pace. That nothing was answered says so
+/// only where something failed.
+fn tells_pace(result: &RunResult) -> bool {
+    let (window, completed) = (result.total.phase(Phase::Window), result.window_completed());
+    let is_long = result.window_ns >= JUDGED_NS_MIN || completed >= JUDGED_ANSWERS_MIN;
+    let connect_failed = result.total.connections.failed.total();
+    is_long && completed + window.failed.total() + connect_failed > 0
+}
+
+/// That the target had stopped answering before the window's end.
+pub fn silent_at_end(result: &RunResult) -> Option<SilentEnd> {
+    let median_ns = result.total.latency.quantile(0.50);
+    let least_ns = SILENT_NS_MIN.max(median_ns.saturating_mul(SILENT_MEDIANS));
+    let is_known = !result.total.latency.is_empty();
+    result.silent_end.filter(|silent| is_known && silent.length_ns >= least_ns)
 }
 
 /// What was not there to be measured.
@@ -208,10 +281,12 @@ fn judge_schedule(result: &RunResult) -> Verdict {
     let is_throttled = result.quota.is_some() && share > THROTTLED_SHARE_MAX;
     if share > STARVED_SHARE_MAX || is_throttled {
         Verdict::Invalid(vec![Invalid::Starved { share }])
-    } else if busy_share >= BUSY_SHARE_LIMITED && !keeps_up {
+    } else if keeps_up || !is_occupied(result) {
+        Verdict::RateNotHeld { achieved_share: result.achieved_share() }
+    } else if busy_share >= BUSY_SHARE_LIMITED {
         Verdict::GeneratorLimited { busy_share }
     } else {
-        Verdict::RateNotHeld { achieved_share: result.achieved_share() }
+        Verdict::ShortOfCpu { busy_share, starved_share: share }
     }
 }
 

@@ -7,10 +7,13 @@
 //! signals into stop requests, and at the end joins the workers and adds their records up.
 
 mod cost;
+mod ends;
 mod engine;
 mod https;
+mod progress;
 mod quota;
 mod session;
+mod silence;
 mod timeline;
 mod unopened;
 mod unstarted;
@@ -43,13 +46,16 @@ use crate::worker::{
 
 use cost::CostWatch;
 use engine::{Engine, setup, setup_of_lane};
+use progress::ProgressWatch;
 use quota::QuotaWatch;
 use session::Seat;
+use silence::SilenceWatch;
 use timeline::Timeline;
 use unopened::ProxyRefusal;
 use warmup::WarmupWatch;
 
 pub use engine::{settle, settle_together};
+pub use progress::Progress;
 pub use session::Session;
 pub use unopened::{Unopened, UnopenedServer};
 pub use wakeup::wakeup_latency;
@@ -70,8 +76,16 @@ const OPENING_SPARE_NS: u64 = 50_000_000;
 const NEVER_REACHED_NS: u64 = 5_000_000_000;
 /// … and one that was.
 const LOST_NS: u64 = 30_000_000_000;
-/// Descriptors beside those of connections: standard streams, rings, report files.
-pub const DESCRIPTORS_SPARE: u64 = 64;
+/// From this share of the window on that a worker waited for its CPU, it matters which CPUs a target
+/// on this machine has.
+const STARVED_SHARE_LOOK: f64 = 0.05;
+/// Descriptors that a run has for a moment, to read of the machine.
+const DESCRIPTORS_SPARE: u64 = 8;
+/// Connections that are closing while their successors open, at most, where it is the server that
+/// closes them now and then.
+const CLOSING: u64 = 64;
+/// Those that wring has before it: the standard streams and two report files.
+const DESCRIPTORS_BEFORE: u64 = 5;
 
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,31 +136,6 @@ impl fmt::Display for RunError {
     }
 }
 
-/// What the run looks like at this moment, for whoever watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Progress {
-    /// Since the load began, in nanoseconds.
-    pub elapsed_ns: u64,
-    /// How long the load is to last, if that is known.
-    pub total_ns: Option<u64>,
-    /// Requests completed per second in the latest interval.
-    pub requests_per_s: f64,
-    /// Median latency of the latest interval.
-    pub p50_ns: Option<u64>,
-    /// 99th percentile of the latest interval.
-    pub p99_ns: Option<u64>,
-    /// Requests failed so far.
-    pub failed: u64,
-    /// Requests completed so far.
-    pub completed: u64,
-    /// Requests that became due per second in the latest interval; `None` in a closed loop.
-    pub asked_per_s: Option<f64>,
-    /// Requests due and not sent at the end of the latest interval.
-    pub backlog: u64,
-    /// Requests in flight at the end of the latest interval.
-    pub inflight: u64,
-}
-
 /// What a worker thread brings home.
 struct Done {
     outcome: Outcome,
@@ -177,10 +166,28 @@ fn cpu_time() -> CpuTime {
     CpuTime { busy_ns: sys::thread_cpu_ns(), starved_ns: sys::thread_starved_ns() }
 }
 
+/// Descriptors that a run needs beside those that are open already: each connection is one, and so is
+/// each worker's backend. `replaces_all` when no connection is to last, so that each may be closing
+/// while its successor opens.
+pub fn descriptors(connections: u32, workers: u32, replaces_all: bool) -> u64 {
+    let connections = u64::from(connections);
+    let closing = if replaces_all { connections } else { connections.min(CLOSING) };
+    connections + closing + u64::from(workers) + DESCRIPTORS_SPARE
+}
+
+/// How many connections `workers` can have where there may be `descriptors_max` in all.
+pub fn connections_within(descriptors_max: u64, workers: u32) -> u64 {
+    let left = descriptors_max.saturating_sub(descriptors(0, workers, false) + DESCRIPTORS_BEFORE);
+    left.saturating_sub(CLOSING).max(left.min(2 * CLOSING) / 2)
+}
+
 /// Descriptors for the connections of all `plans` at once.
 fn ensure_descriptors(plans: &[Plan]) -> Result<(), RunError> {
-    let connections = plans.iter().map(|plan| u64::from(plan.connections));
-    let needed = connections.sum::<u64>() + DESCRIPTORS_SPARE;
+    let needs = plans.iter().map(|plan| {
+        let replaces_all = plan.network.requests_per_connection.is_some();
+        descriptors(plan.connections, plan.shares.len() as u32, replaces_all)
+    });
+    let needed = sys::open_descriptors() + needs.sum::<u64>();
     sys::ensure_descriptors(needed).map_err(RunError::Descriptors)
 }
 
@@ -245,7 +252,7 @@ fn work(plan: &Plan, signals: &Signals, watch: &mut dyn FnMut(&Progress)) -> Res
     let opening_ns =
         supervise(plan, &clock, &control, signals, &mut ended, None, &mut collected, watch);
     let done = join(handles)?.done;
-    let seen = Seen { clock, opening_ns, suspended_before_ns };
+    let seen = Seen { clock, opening_ns, suspended_before_ns, may_look_for_target: true };
     Ok(Ran { control, seen, done, collected })
 }
 
@@ -254,6 +261,8 @@ struct Seen {
     clock: Clock,
     opening_ns: u64,
     suspended_before_ns: u64,
+    /// There is time to find out who serves the target.
+    may_look_for_target: bool,
 }
 
 /// Puts the result together when all workers have brought home their part.
@@ -271,7 +280,7 @@ fn conclude(
     if done.is_empty() {
         return Err(RunError::WorkerLost);
     }
-    let Collected { mut timeline, mut cost, quota, warmup } = collected;
+    let Collected { mut timeline, mut cost, quota, warmup, silence, .. } = collected;
     cost.finish(seen.clock.now_ns());
     timeline.collect(true);
     let mut asked = asked(plan);
@@ -312,6 +321,11 @@ fn conclude(
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
     result.suspended_ns = if suspended_ns < SUSPENSION_NS_MIN { 0 } else { suspended_ns };
     result.interrupted = interrupted(plan, signals, &result);
+    result.silent_end = silence.tell(window_start_ns, &result);
+    let matters = result.starved_share_max() >= STARVED_SHARE_LOOK;
+    if result.target_on_this_machine && matters && seen.may_look_for_target {
+        result.target_cpus = sys::cpus_of_listeners(&plan.addresses);
+    }
     result.verdict = judge(&result);
     Ok(result)
 }
@@ -322,6 +336,8 @@ struct Collected {
     cost: CostWatch,
     quota: QuotaWatch,
     warmup: WarmupWatch,
+    progress: ProgressWatch,
+    silence: SilenceWatch,
 }
 
 impl Collected {
@@ -332,6 +348,8 @@ impl Collected {
             cost: CostWatch::new(plan),
             quota: QuotaWatch::new(),
             warmup: WarmupWatch::new(plan),
+            progress: ProgressWatch::new(load_ns(plan), plan.pacing.is_some()),
+            silence: SilenceWatch::default(),
         }
     }
 }
@@ -350,11 +368,10 @@ fn supervise(
     collected: &mut Collected,
     watch: &mut dyn FnMut(&Progress),
 ) -> u64 {
-    let Collected { timeline, cost, quota, warmup } = collected;
+    let Collected { timeline, cost, quota, warmup, progress, silence } = collected;
     let begun_ns = clock.now_ns();
     let mut opening_ns = None;
-    let mut progress = Progress { total_ns: load_ns(plan), ..Progress::default() };
-    let mut seen_ns = 0;
+    let total_ns = load_ns(plan);
     let workers_all = plan.shares.len();
     loop {
         let count = ended();
@@ -365,8 +382,7 @@ fn supervise(
             (None, _) => LOOK / 20,
             (Some(_), None) => LOOK,
             (Some(_), Some(shortest)) => {
-                let end_ns =
-                    control.start_ns().zip(progress.total_ns).map(|(start, ns)| start + ns);
+                let end_ns = control.start_ns().zip(total_ns).map(|(start, ns)| start + ns);
                 let left_ns = end_ns.map_or(u64::MAX, |ns| ns.saturating_sub(clock.now_ns()));
                 Duration::from_nanos(left_ns).clamp(shortest, LOOK)
             }
@@ -396,23 +412,11 @@ fn supervise(
         }
         timeline.collect(false);
         warmup.look(clock.now_ns(), timeline.seconds(), plan, control);
-        if let (Some(start_ns), Some(second)) = (control.start_ns(), timeline.last()) {
-            progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
-            if second.start_ns + second.length_ns > seen_ns {
-                seen_ns = second.start_ns + second.length_ns;
-                progress.inflight = second.inflight_end;
-                let per_ns = second.flow.completed as f64 / second.length_ns.max(1) as f64;
-                progress.requests_per_s = per_ns * 1e9;
-                let due_per_ns = second.flow.due as f64 / second.length_ns.max(1) as f64;
-                progress.asked_per_s = plan.pacing.is_some().then_some(due_per_ns * 1e9);
-                progress.backlog = second.backlog_end;
-                (progress.p50_ns, progress.p99_ns) = (second.p50_ns, second.p99_ns);
-            }
-        } else if let Some(start_ns) = control.start_ns() {
-            progress.elapsed_ns = clock.now_ns().saturating_sub(start_ns);
-        }
-        (progress.completed, progress.failed) = timeline.so_far();
-        watch(&progress);
+        let (now_ns, standing) = (clock.now_ns(), timeline.standing());
+        let window_end_ns = window(plan, control).and_then(|(_, end_ns)| end_ns);
+        silence.look(now_ns, window_end_ns, standing.completed);
+        let elapsed_ns = control.start_ns().map(|ns| now_ns.saturating_sub(ns));
+        watch(progress.look(elapsed_ns, standing, timeline.last()));
     }
     opening_ns.unwrap_or_else(|| clock.now_ns() - begun_ns)
 }
@@ -572,13 +576,13 @@ fn shape(plan: &Plan, arena: &Arena) -> Shape {
     }
 }
 
-/// One worker's share of the schedule.
 /// The plan's shares, each with its own part of the requests.
 fn shares(plan: &Plan) -> Vec<Share> {
     let parts = plan.shares.iter().zip(plan.parts());
     parts.map(|(share, requests)| Share { requests, ..share.clone() }).collect()
 }
 
+/// One worker's share of the schedule.
 fn pace(plan: &Plan, pacing: &Pacing, share: &Share, index: usize) -> Pace {
     let (worker, workers) = (index as u32, plan.shares.len() as u32);
     Pace {
@@ -637,10 +641,12 @@ fn assemble(
     let start_ns = outcomes().map(|o| o.window_start_ns).max().unwrap_or(0);
     // A worker without a part of the requests does not make the window longer.
     let at_work = |o: &&Outcome| o.record.phase(Phase::Window).started > 0;
-    let ends_ns = outcomes().filter(at_work).map(|o| o.window_end_ns);
-    let end_ns = ends_ns.max().or_else(|| outcomes().map(|o| o.window_end_ns).max());
+    let ends_ns: Vec<u64> = outcomes().filter(at_work).map(|o| o.window_end_ns).collect();
+    let last_ns = ends_ns.iter().copied().max();
+    let end_ns = last_ns.or_else(|| outcomes().map(|o| o.window_end_ns).max());
     result.window_ns = end_ns.unwrap_or(0).saturating_sub(start_ns);
     result.drain_ns = outcomes().map(|o| o.drain_ns).max().unwrap_or(0);
+    result.remarks.extend(not_pinned(plan, &done));
     let mut records: Vec<WorkerRecord> = Vec::with_capacity(done.len());
     let mut done = done.into_iter().peekable();
     for (index, share) in plan.shares.iter().enumerate() {
@@ -687,6 +693,10 @@ fn assemble(
         result.total.servers.clear();
     }
     unstarted::tell(plan, &mut result);
+    if plan.pacing.is_none() && plan.stop.requests.is_some() {
+        let median_ns = result.total.latency.quantile(0.5);
+        result.remarks.extend(ends::apart(&ends_ns, result.window_ns, median_ns));
+    }
     let is_whole = records.len() == plan.shares.len();
     if result.open.at_start < plan.connections && result.window_ns > 0 && is_whole {
         result.remarks.push(format!(
@@ -724,6 +734,19 @@ fn assemble(
         check(&result.total, &records, &result.seconds, plan.connections, target_requests);
     result.verdict = Verdict::Invalid(Vec::new());
     result
+}
+
+/// That workers are not on the CPUs chosen for them.
+fn not_pinned(plan: &Plan, done: &[Done]) -> Option<String> {
+    let meant = plan.shares.iter().filter(|share| share.cpu.is_some()).count();
+    let pinned = done.iter().filter(|done| done.pinned.is_some()).count();
+    (pinned < meant).then(|| {
+        format!(
+            "{} of {meant} workers could not be pinned to their CPUs (sched_setaffinity was refused) \
+             and ran where the system put them",
+            meant - pinned
+        )
+    })
 }
 
 fn broke(error: &BackendError) -> String {
@@ -831,9 +854,16 @@ fn interrupted(plan: &Plan, signals: &Signals, result: &RunResult) -> Option<Int
     match signal {
         _ if finished => None,
         sys::SIGINT if endless && signals.count() == 1 => None,
-        sys::SIGINT => Some(Interrupted::Interrupt),
-        _ => Some(Interrupted::Terminate),
+        _ => interrupted_by(signals),
     }
+}
+
+/// Which signal came first, of those that end something; `None` before any.
+pub fn interrupted_by(signals: &Signals) -> Option<Interrupted> {
+    signals.first().map(|signal| match signal {
+        sys::SIGINT => Interrupted::Interrupt,
+        _ => Interrupted::Terminate,
+    })
 }
 
 #[cfg(test)]

@@ -200,7 +200,9 @@ impl Session {
             watch,
         );
         let done = self.gather()?;
-        let seen = Seen { clock: self.clock, opening_ns, suspended_before_ns };
+        // The next block comes at once.
+        let clock = self.clock;
+        let seen = Seen { clock, opening_ns, suspended_before_ns, may_look_for_target: false };
         conclude(plan, &control, signals, seen, done, self.manifest.clone(), collected, None)
     }
 
@@ -315,6 +317,19 @@ pub(super) mod tests {
         session.close().unwrap();
         assert!(completed > 0);
         assert_eq!(server.stop().requests, started);
+    }
+
+    #[test]
+    fn whoever_watches_sees_counts_and_a_rate_long_before_an_interval_is_over() {
+        let server = serve(0, None);
+        let mut plan = plan_of(server.address());
+        plan.stop.duration_ns = Some(500 * MS);
+        plan.interval_ns = 3_600_000 * MS;
+        let mut seen = Vec::new();
+        let mut session = Session::open(&plan).unwrap();
+        session.block(&plan, &Signals::default(), &mut |progress| seen.push(*progress)).unwrap();
+        assert!(seen.iter().any(|p| p.inflight > Some(0) && p.elapsed_ns < 400 * MS), "{seen:?}");
+        assert!(seen.iter().any(|p| p.requests_per_s.is_some_and(|rate| rate > 100.0)), "{seen:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use crate::hist::Hist;
 use crate::limits;
-use crate::record::{Interval, IntervalReader};
+use crate::record::{Interval, IntervalReader, Standing};
 use crate::result::{Second, halve};
 
 /// Puts the series together while the run goes on.
@@ -20,8 +20,6 @@ pub(super) struct Timeline {
     intervals_per_entry: u64,
     intervals: u64,
     load_start_ns: u64,
-    completed: u64,
-    failed: u64,
     scratch: Hist,
     /// Latencies to count the exceedances of, and those of each entry.
     limits_ns: Vec<u64>,
@@ -59,8 +57,6 @@ impl Timeline {
             intervals_per_entry: 1,
             intervals: 0,
             load_start_ns: 0,
-            completed: 0,
-            failed: 0,
             scratch: Hist::new(limits::LATENCY_NS_MAX),
             limits_ns: Vec::new(),
             over_limits: Vec::new(),
@@ -94,9 +90,13 @@ impl Timeline {
         }
     }
 
-    /// Requests completed and failed in all complete entries.
-    pub(super) fn so_far(&self) -> (u64, u64) {
-        (self.completed, self.failed)
+    /// How the counts of all workers stood of late.
+    pub(super) fn standing(&self) -> Standing {
+        let mut standing = Standing::default();
+        for lane in &self.workers {
+            standing.merge(&lane.reader.standing());
+        }
+        standing
     }
 
     /// The complete entries so far.
@@ -109,9 +109,10 @@ impl Timeline {
         self.seconds.last()
     }
 
-    /// The series, the exceedances of each entry, and how late wring itself was in it at most.
+    /// The series with the quantiles that are known, the exceedances of each entry, and how late wring itself was in it at most.
     pub(super) fn into_parts(self) -> (Vec<Second>, Vec<Option<Vec<u64>>>, Vec<u64>) {
-        (self.seconds, self.over_limits, self.late_ns_max)
+        let seconds = self.seconds.into_iter().map(Second::with_known_quantiles).collect();
+        (seconds, self.over_limits, self.late_ns_max)
     }
 
     fn take_interval(&mut self) -> Second {
@@ -166,8 +167,6 @@ impl Timeline {
     fn append(&mut self, second: Second) {
         let joins_last = !self.intervals.is_multiple_of(self.intervals_per_entry);
         self.intervals += 1;
-        self.completed += second.flow.completed;
-        self.failed += second.flow.failed;
         self.seconds.push(second);
         if joins_last {
             let tail = self.seconds.len() - 2;
@@ -227,6 +226,7 @@ mod tests {
         let seconds = timeline.into_parts().0;
         assert_eq!(seconds.len(), 4);
         assert_eq!(seconds.iter().map(|s| s.flow.started).sum::<u64>(), 70 + 50);
+        assert!(seconds.iter().all(|s| s.max_ns.is_some() && s.p99_ns.is_none()), "few answers");
         assert_eq!((seconds[0].start_ns, seconds[1].start_ns), (0, SECOND_NS));
         let mut inflight = 0;
         for second in &seconds {

@@ -10,7 +10,6 @@ use super::evidence::{Batch, Finding, effort, judge};
 use super::objective::Claim;
 use super::trial::Trial;
 use crate::hist::Hist;
-use crate::result::Verdict;
 use crate::result::threshold::Aim;
 
 const MS: u64 = 1_000_000;
@@ -254,7 +253,7 @@ impl Capacity {
         self.rest_ns = (2 * last_ns).clamp(20 * MS, 2 * SECOND);
         if let Some(verdict) = &trial.spoiled {
             point.spoiled += 1;
-            point.limited += u32::from(matches!(verdict, Verdict::GeneratorLimited { .. }));
+            point.limited += u32::from(verdict.is_short_of_time());
             return;
         }
         point.trials += 1;

@@ -166,13 +166,13 @@ fn spoiled(result: &RunResult, claims: &[Claim], too_little: bool) -> Option<Ver
         let limit_ns = own_lag_limit_ns(result);
         Invalid::OwnLag { p99_ns: own_lag_ns(result).unwrap_or(0), limit_ns }
     };
-    let busy_share = result.busy_share_max() - result.starved_share_max();
+    let busy_share = result.busy_share_max();
     match &result.verdict {
         // Late because it had no time to spare: resting will not help.
         _ if too_little && busy_share >= BUSY_SHARE_LIMITED => {
             Some(Verdict::GeneratorLimited { busy_share })
         }
-        Verdict::GeneratorLimited { .. } => Some(result.verdict.clone()),
+        verdict if verdict.is_short_of_time() => Some(verdict.clone()),
         Verdict::Invalid(reasons) => {
             let reasons: Vec<Invalid> = reasons.iter().filter(matters).cloned().collect();
             (!reasons.is_empty()).then_some(Verdict::Invalid(reasons))

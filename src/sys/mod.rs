@@ -16,6 +16,7 @@ mod dial;
 mod errno;
 mod fitness;
 mod host;
+mod listener;
 mod net;
 mod poll;
 mod shortage;
@@ -36,8 +37,9 @@ pub use errno::{IN_PROGRESS, NO_SOCKET, io_error};
 pub use fitness::{FitnessFacts, MemoryFacts, ResourceLimit, SocketCounts, parse_kernel_release};
 pub use host::{
     FdLimit, MachineFacts, ensure_descriptors, io_uring_disabled, io_wq_threads,
-    is_seccomp_filtered, peak_resident_bytes, refuse_huge_pages, resident_bytes,
+    is_seccomp_filtered, open_descriptors, peak_resident_bytes, refuse_huge_pages, resident_bytes,
 };
+pub use listener::cpus_of_listeners;
 pub use net::{
     RawAddress, ResolveError, UNIX_PATH_BYTES_MAX, is_local_address, resolve, set_linger_zero,
     set_receive_low_water, set_tcp_congestion, tcp_congestion_available, tcp_congestion_known,
@@ -47,7 +49,9 @@ pub use poll::{
     set_timer_slack_ns, start_connect, take_error,
 };
 pub use shortage::{local_failure, ports_gone};
-pub use signals::{SIGINT, SIGTERM, Signals, block_signals_in_this_thread};
+pub use signals::{
+    SIGINT, SIGTERM, Signals, block_signals_in_this_thread, survive_file_size_limit,
+};
 pub use stream::is_writable_within;
 pub use usage::{Usage, UsageLook};
 

@@ -74,6 +74,12 @@ impl Shared {
     }
 }
 
+/// From now on a write beyond the limit on file sizes (ulimit -f) fails instead of ending the process.
+/// A handler that does nothing, and not none at all: that one children would inherit.
+pub fn survive_file_size_limit() {
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::default());
+}
+
 /// Leaves signals to the other threads, so that a worker's waits are never interrupted by one.
 /// Threads started afterwards from this one inherit it.
 pub fn block_signals_in_this_thread() {

@@ -144,7 +144,8 @@ pub struct Outcome {
     pub turn_gap_ns_max: u64,
     /// Turns taken in the window.
     pub turns: u64,
-    /// Connections open when the window started, and the fewest and most during it.
+    /// Connections open when the window started, and the fewest and most during it; if it never did,
+    /// those open at the end.
     pub open_at_start: u32,
     /// See above.
     pub open_min: u32,
@@ -521,6 +522,7 @@ impl<B: Backend> Worker<B> {
         self.connect_due();
         if now_ns >= self.next_tick_ns {
             self.next_tick_ns = now_ns + TICK_NS;
+            self.recorder.show();
             self.check_times();
             if self.release.is_some() {
                 self.starved_seen_ns = (self.cpu_time)().starved_ns;
@@ -858,10 +860,12 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    /// How long the drain has taken.
+    /// How long the drain has taken, from the window's end on: answers that came in the very turn which
+    /// met that end took a part of it.
     fn drained_ns(&self) -> u64 {
-        match self.recorder.phase() {
-            Phase::Drain => self.recorder.now_ns() - self.window.drain_start_ns,
+        match (self.recorder.phase(), self.window.end_ns) {
+            (Phase::Drain, 0) => self.recorder.now_ns() - self.window.drain_start_ns,
+            (Phase::Drain, end_ns) => self.recorder.now_ns().saturating_sub(end_ns),
             _ => 0,
         }
     }
@@ -869,6 +873,11 @@ impl<B: Backend> Worker<B> {
     /// Counts what is unresolved, closes every connection and lets the closes out.
     fn finish(mut self, done: &mut Completions, broke: Option<BackendError>) -> (Outcome, B) {
         let drain_ns = self.drained_ns();
+        if self.window.end_ns == 0 {
+            let window = &mut self.window;
+            (window.open_at_start, window.open_min, window.open_max) =
+                (self.open, self.open, self.open);
+        }
         if let Some(release) = &mut self.release {
             release.stamp_unsent(&mut self.recorder);
         }

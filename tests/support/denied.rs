@@ -25,7 +25,7 @@ if prctl(NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(SECCOMP, MODE_FILTER, ctypes.byref(p
 os.execv(sys.argv[4], sys.argv[4:])
 ";
 
-/// A call of io_uring that a filter denies.
+/// A call that a filter denies, most of them of io_uring.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Denied {
     Setup,
@@ -36,6 +36,8 @@ pub(crate) enum Denied {
     /// Entering with so many operations or more to submit: a ring that is made and tried out breaks
     /// when there is work to do.
     Batches(u32),
+    /// Any other call, by its number.
+    Call(u32),
 }
 
 impl Denied {
@@ -47,6 +49,7 @@ impl Denied {
             Self::Register => (427, 0),
             Self::BufferRings => (427, 22),
             Self::Batches(least) => (426, least),
+            Self::Call(number) => (number, 0),
         }
     }
 }

@@ -393,4 +393,6 @@ pub(crate) fn assert_identities_hold(report: &Value) {
         assert!(check["holds"] == true || ["I6", "I8"].contains(&name), "{name} is not checked");
     }
     assert_eq!(identities.len(), 8);
+    // What came after the window took time to come.
+    assert!(number(report, "/drain/completed") == 0 || number(report, "/drain/length_ns") > 0);
 }

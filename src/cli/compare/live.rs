@@ -375,11 +375,11 @@ impl Contest {
         let p99_ns = result.quantile_with_unanswered(0.99).ok();
         self.line.update(&LiveView {
             elapsed_ns: self.clock.now_ns(),
-            requests_per_s: result.requests_per_s(),
+            requests_per_s: Some(result.requests_per_s()),
             p50_ns: result.quantile_with_unanswered(0.5).ok(),
             p99_ns,
             failed: result.total.whole().failed.total(),
-            inflight: 0,
+            inflight: None,
             asked_per_s: None,
             backlog: 0,
         });

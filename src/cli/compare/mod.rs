@@ -82,13 +82,7 @@ fn present(
     comparison: &Comparison,
     file: Option<ReportFile>,
 ) -> Result<(), CliError> {
-    let mut written = Ok(());
-    if let Some(file) = file {
-        let path = file.path().display().to_string();
-        written = file
-            .commit(&render::json(comparison))
-            .map_err(|error| CliError::internal(format!("cannot write '{path}': {error}")));
-    }
+    let written = file.map_or(Ok(()), |file| file.commit(&render::json(comparison)));
     let is_json = args.run.json == Some(None) || args.format == CompareFormat::Json;
     write_stdout(&match args.format {
         _ if is_json => render::json(comparison),

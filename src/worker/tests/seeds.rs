@@ -51,10 +51,10 @@ impl Drawn {
         }
     }
 
-    fn pace(&self, worker: u32, share: &Share) -> Option<Pace> {
+    fn pace(&self, worker: u32) -> Option<Pace> {
         let pacing = self.pacing.as_ref()?;
         Some(Pace {
-            window: pacing.window_share(worker, self.workers, self.seed, share.requests),
+            window: pacing.window_share(worker, self.workers, self.seed, self.requests),
             warmup: pacing.warmup_share(worker, self.workers, self.seed),
             profile: Arc::clone(&pacing.profile),
             arrivals: pacing.arrivals,
@@ -70,7 +70,7 @@ impl Drawn {
         let shape =
             Shape::new(&request, &arena, self.depth, timeouts_ns.0, timeouts_ns.1, self.addresses);
         let shape = Shape { requests_max: self.requests_max, close: self.close, ..shape };
-        let pace = self.pace(worker, share);
+        let pace = self.pace(worker);
         let (writer, mut reader) = interval_queue(self.interval_ns);
         let recorder = match &pace {
             Some(_) => Recorder::paced(writer),
@@ -205,7 +205,9 @@ impl Drawn {
         if self.pacing.is_none() {
             assert_eq!((whole.due, whole.unsent, whole.shed), (whole.started, 0, 0));
         }
-        if let Some(requests) = share.requests {
+        // A schedule deals them by their indexes, whatever connections a worker has.
+        let own = if self.pacing.is_some() { self.requests } else { share.requests };
+        if let Some(requests) = own {
             assert!(window.due <= requests, "{} of {requests}", window.due);
             let is_early = self.duration_ns.is_none_or(|ns| length_ns < ns);
             if is_early && self.pacing.is_none() {
