@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::serve::Serve;
@@ -194,9 +194,74 @@ fn builds_that_do_not_end_when_asked_are_killed_also_after_two_interrupts() {
     running.signal("INT");
     std::thread::sleep(Duration::from_millis(300));
     running.signal("INT");
+    let begun = Instant::now();
     let output = running.finish(LIMIT);
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(!is_running(mark), "a server is left behind");
+    // 200 ms on a machine with time for it; asking politely would take a second more.
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_server_that_goes_to_the_background_is_told_and_stopped() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-daemon").display().to_string();
+    let good = serve_command(&mark, "");
+    // A session of its own, as daemons make it, and the command ends while it goes on.
+    let server = serve_command(&mark, "").replace("exec ", "");
+    let daemon = format!("setsid sh -c '{server}; :' >/dev/null 2>&1 & sleep 0.5");
+    let output = wring(&["compare", "--a-cmd", &good, "--b-cmd", &daemon, "-c2", "-t1"], LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let text = stderr(&output);
+    for said in ["the server of B went to the background", "exit status 0", "'daemon off;'"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!is_running(&mark), "a server is left behind");
+}
+
+#[test]
+fn servers_of_plain_commands_do_not_outlive_a_wring_that_is_killed() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-killed").display().to_string();
+    let plain = format!("A=1 {}", serve_command(&mark, "").replace("exec ", ""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["compare", "--a-cmd", &plain, "--b-cmd", &plain, "-c2", "-t1"]);
+    let running = Running::start(command.args(["--max-duration", "50s", "--margin", "0%"]));
+    while !is_running(&mark) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal("KILL");
+    running.finish(LIMIT);
+    let deadline = Instant::now() + LIMIT;
+    while is_running(&mark) {
+        assert!(Instant::now() < deadline, "a server is left behind");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_longest_time_bounds_servers_that_never_listen_or_will_not_end() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-bound").display().to_string();
+    let short = ["-c2", "-t1", "--max-duration", "500ms", "--restarts", "0"];
+    let never = format!("sleep 600; : {{port}} {mark}");
+    let begun = Instant::now();
+    let line = [&["compare", "--a-cmd", &never, "--b-cmd", &never], &short[..]].concat();
+    let output = wring(&line, LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(
+        stderr(&output).contains("after 1.00 s, which is what --max-duration left"),
+        "{output:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let server = serve_command(&mark, "").replace("exec ", "");
+    let stubborn = format!("trap '' TERM; {server} & while :; do sleep 600; done");
+    let begun = Instant::now();
+    let line = [&["compare", "--a-cmd", &stubborn, "--b-cmd", &stubborn], &short[..]].concat();
+    let output = wring(&line, LIMIT);
+    word(&output);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(!is_running(&mark), "a server is left behind");
 }
 
 #[test]

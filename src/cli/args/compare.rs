@@ -63,7 +63,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = margin)]
     #[arg(allow_hyphen_values = true, help_heading = "Comparison")]
     pub margin: f64,
-    /// Longest time the comparison may take
+    /// Longest time the comparison may take; to start and to end, servers get a second more
     #[arg(long, value_name = "TIME", default_value = "55s", value_parser = max_duration)]
     #[arg(allow_hyphen_values = true, help_heading = "Comparison")]
     pub max_duration: u64,

@@ -165,6 +165,11 @@ impl Contest {
         self.deadline_ns.saturating_sub(self.clock.now_ns())
     }
 
+    /// When that is, by its clock.
+    pub(super) fn deadline(&self) -> (Clock, u64) {
+        (self.clock, self.deadline_ns)
+    }
+
     /// Time since the comparison began.
     pub(super) fn passed_ns(&self) -> u64 {
         self.clock.now_ns()
