@@ -4,6 +4,7 @@
 mod checks;
 pub mod compare;
 mod connections;
+mod given;
 pub mod search;
 pub mod server;
 mod targets;
@@ -12,7 +13,7 @@ pub mod warmup;
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use crate::limits;
@@ -26,6 +27,7 @@ use crate::units::{
 
 pub use checks::CheckArgs;
 pub use connections::{CloseChoice, ConnectionArgs, ProxyProtocolChoice};
+pub use given::Given;
 pub use tls::{TlsArgs, TlsVersion};
 
 const EXAMPLES: &str = "\
@@ -90,6 +92,17 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual page
     Man,
+}
+
+impl Command {
+    /// Which flags were typed, for the commands that must tell a wish from a default.
+    fn note(&mut self, given: Given) {
+        match self {
+            Self::Compare(args) => args.given = given,
+            Self::Search(args) => args.given = given,
+            _ => {}
+        }
+    }
 }
 
 /// Arguments of `wring run`.
@@ -460,8 +473,17 @@ where
     T: Into<std::ffi::OsString> + Clone,
 {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
-    match Cli::try_parse_from(argv) {
-        Ok(cli) => {
+    let mut definition = definition();
+    let read = definition.try_get_matches_from_mut(argv).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    match read {
+        Ok((mut cli, matches)) => {
+            if let (Some(command), Some((name, below))) = (&mut cli.command, matches.subcommand()) {
+                let given = definition.find_subcommand(name).map(|c| Given::of(c, below));
+                command.note(given.unwrap_or_default());
+            }
             let implied = Command::Run(UrlArgs { run: cli.run, url: cli.url });
             Ok(Parsed::Command(Box::new(cli.command.unwrap_or(implied))))
         }

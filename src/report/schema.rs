@@ -14,6 +14,7 @@
 //!   loop has at the send; `requests.due` repeats the phases, where due requests are counted; the
 //!   verdict has kinds of its own for a schedule.
 
+pub mod answers;
 mod checks;
 mod connections;
 pub mod quota;

@@ -3,6 +3,7 @@
 //! Owns what a result *is*, whether it can be trusted, and whether it is good enough. Knows no file format and no wording: the
 //! renderers in `report` turn this into text and JSON.
 
+mod answers;
 mod arrivals;
 mod checks;
 mod cost;
@@ -16,6 +17,7 @@ use crate::hist::Hist;
 use crate::inspect::Checks;
 use crate::record::{Flow, Interval, Phase, WorkerRecord};
 
+pub use answers::Answers;
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
 pub use drift::{WarmedUp, drift};

@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use super::RunArgs;
 use super::server::pid;
+use super::{Given, RunArgs};
 use crate::compare::Metric;
 use crate::limits;
 use crate::units::{parse_count, parse_duration_ns};
@@ -82,6 +82,9 @@ pub struct CompareArgs {
     #[arg(long, value_name = "WORD", default_value = "slower", hide_possible_values = true)]
     #[arg(help_heading = "Comparison")]
     pub fail_on: FailOn,
+    /// The flags that were typed.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 /// What a comparison can decide on.
