@@ -337,6 +337,25 @@ fn stored_results_are_compared_if_they_were_made_alike() {
     let found: Value = serde_json::from_slice(&forced.stdout).expect("JSON");
     assert!(found["notes"].to_string().contains("connections: 2 and 3"), "{found}");
 
+    let copy = folder.path().join("copy.json").display().to_string();
+    fs::copy(&a[0], &copy).expect("writable");
+    let again = format!("{},{}", a[0], a[0]);
+    let dotted = a[0].replace("a0.json", "./a0.json");
+    for line in [[&again, &b[0]], [&a[0], &dotted], [&a[0], &copy]] {
+        let refused = wring(&["compare", line[0], line[1]], LIMIT);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(stderr(&refused).contains("are the same run"), "{}", said(&refused));
+    }
+
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", hanging.local_addr().expect("bound"));
+    let empty = folder.path().join("empty.json").display().to_string();
+    wring(&["-d120ms", "-t1", "-c2", "-T100ms", "--drain", "0s", "-o", &empty, &url], LIMIT);
+    let refused = wring(&["compare", &a[0], &empty, "--force"], LIMIT);
+    assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+    assert!(stderr(&refused).contains("no request completed in the run in '"), "{refused:?}");
+    assert!(stderr(&refused).contains("empty.json'"), "{refused:?}");
+
     let newer = folder.path().join("newer.json").display().to_string();
     let mut stored: Value = serde_json::from_slice(&fs::read(&a[0]).expect("there")).expect("JSON");
     stored["schema_version"] = 9999.into();

@@ -73,9 +73,10 @@ impl Metric {
         if self.is_share() { Some(value) } else { (value > 0.0).then(|| value.ln()) }
     }
 
-    /// A difference on that scale as a relative difference; of a share, itself.
+    /// A difference on that scale as a relative difference; of shares itself, which no difference of
+    /// two shares goes beyond.
     pub(super) fn outward(self, difference: f64) -> f64 {
-        if self.is_share() { difference } else { difference.exp_m1() }
+        if self.is_share() { difference.clamp(-1.0, 1.0) } else { difference.exp_m1() }
     }
 
     /// A mean on that scale as a value.

@@ -386,6 +386,14 @@ fn ratios_are_of_geometric_means_and_shares_are_subtracted() {
 }
 
 #[test]
+fn shares_differ_by_no_more_than_the_whole() {
+    let (a, b) = (blocks(&[(1.0, 0.0), (1.0, 0.9)]), blocks(&[(1.0, 1.0), (1.0, 1.0)]));
+    let failed = difference(Metric::Failed, &a, &b, Layout::Pairs, &mut Rng::new(1)).unwrap();
+    assert!((failed.relative() - 0.55).abs() < 1e-9);
+    assert_eq!(failed.interval(), Some((-1.0, 1.0)), "two pairs know nothing more");
+}
+
+#[test]
 fn one_run_a_side_has_a_difference_and_no_interval() {
     let (a, b) = (blocks(&[(100.0, 0.0)]), blocks(&[(90.0, 0.0)]));
     let terms =
@@ -461,7 +469,11 @@ fn result(change: impl Fn(&mut RunResult)) -> RunResult {
             request_hash: 1,
             ..Asked::default()
         },
-        manifest: Manifest { kernel: Some("6.1".to_owned()), ..Manifest::default() },
+        manifest: Manifest {
+            kernel: Some("6.1".to_owned()),
+            backend: "uring (single_issuer)".to_owned(),
+            ..Manifest::default()
+        },
         ..RunResult::default()
     };
     change(&mut result);
@@ -480,6 +492,13 @@ fn results_that_differ_in_more_than_the_target_are_told_apart_by_name() {
     check(&|r| r.manifest.kernel = None, "kernel: 6.1 and unknown");
     check(&|r| r.manifest.cpu_model = Some("x".to_owned()), "CPU: unknown and x");
     check(&|r| r.asked.connections = 8, "connections: 64 and 8");
+    check(&|r| r.asked.threads = 8, "threads: 0 and 8");
+    check(&|r| r.manifest.backend = "epoll (x)".to_owned(), "engine: uring and epoll");
+    check(
+        &|r| r.asked.requests_per_connection = Some(1),
+        "requests per connection: without end and 1",
+    );
+    check(&|r| r.total.tls = Some(Default::default()), "TLS: none and without a handshake");
     check(&|r| r.asked.depth = 16, "pipeline depth: 1 and 16");
     check(&|r| r.asked.request_hash = 2, "request: 60 bytes (hash 0000000000000001) and");
     check(&|r| r.asked.schedule = Some(Schedule::default()), "rate: as fast as it goes and");

@@ -163,6 +163,7 @@ fn asked(result: &RunResult) -> schema::Asked {
         connections: asked.connections,
         threads: asked.threads,
         depth: asked.depth,
+        requests_per_connection: asked.requests_per_connection,
         duration_ns: asked.duration_ns,
         requests: asked.requests,
         warmup_ns: asked.warmup_ns,

@@ -198,6 +198,9 @@ pub struct Asked {
     pub threads: u32,
     /// Most requests outstanding on one connection.
     pub depth: u32,
+    /// Requests after which a connection is replaced; null is never.
+    #[serde(default)]
+    pub requests_per_connection: Option<u32>,
     /// Length of the window, if bounded by time.
     pub duration_ns: Option<u64>,
     /// Requests in the window, if bounded by count.

@@ -43,6 +43,8 @@ pub struct Asked {
     pub threads: u32,
     /// Most requests outstanding on one connection.
     pub depth: u32,
+    /// Requests after which a connection is replaced; `None` is never.
+    pub requests_per_connection: Option<u32>,
     /// Length of the window, if it was bounded by time.
     pub duration_ns: Option<u64>,
     /// Requests in the window, if it was bounded by count.

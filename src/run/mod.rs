@@ -728,6 +728,7 @@ fn asked(plan: &Plan) -> Asked {
         connections: plan.connections,
         threads: plan.shares.len() as u32,
         depth: plan.depth,
+        requests_per_connection: plan.network.requests_per_connection,
         duration_ns: plan.stop.duration_ns,
         requests: plan.stop.requests,
         warmup_ns: plan.warmup_ns,

@@ -15,11 +15,12 @@ blocks. With --a-cmd and --b-cmd wring starts and stops the servers itself, on C
 server may differ from start to start, so it is started --restarts times more. Files are those of
 wring -o; several of one side are joined by commas: a1.json,a2.json b1.json,b2.json
 
-Every difference has a 95 % interval (bootstrap over blocks). B is called same when the interval lies
-within the margin, faster or slower when it excludes zero and does not, undecided otherwise. It is
-looked at ten times at most, and every look asks for more than the interval shows, so that fewer than
-one comparison in a hundred of a server with itself ends in faster or slower. Faster and slower need
-eight pairs of blocks, or four starts or four stored runs of each side.
+Every difference has a 95 % interval (bootstrap over pairs of blocks, starts or runs; Student's where
+there are fewer than ten). B is called same when the interval lies within the margin, faster or slower
+when it excludes zero and does not, undecided otherwise. It is looked at ten times at most, and every
+look asks for more than the interval shows, so that fewer than one comparison in a hundred of a server
+with itself ends in faster or slower. Faster and slower need eight pairs of blocks, or four starts or
+four stored runs of each side.
 
 The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on).
 
