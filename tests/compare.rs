@@ -281,12 +281,55 @@ fn the_cost_of_servers_that_run_is_told_when_they_are_named() {
         assert!(cost.as_f64().is_some_and(|ns| ns > 0.0), "{found}");
     }
     let unknown = wring(&[&line[..], &["--metric", "cpu"], &short].concat(), LIMIT);
-    assert_eq!(unknown.status.code(), Some(3), "{}", said(&unknown));
-    assert!(stderr(&unknown).contains("or --a-server-pid and --b-server-pid"), "{unknown:?}");
+    assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
+    assert!(stderr(&unknown).contains("by --a-server-pid and --b-server-pid"), "{unknown:?}");
     let gone = ["--a-server-pid", "4194305", "--b-server-pid", &pids[1]];
     let gone = wring(&[&line[..], &gone, &short].concat(), LIMIT);
     assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
     assert!(stderr(&gone).contains("--a-server-pid 4194305 cannot be watched"), "{gone:?}");
+}
+
+#[test]
+fn failures_that_hide_the_percentile_leave_the_comparison_undecided_and_are_told() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--faults", "5%"]));
+    let line =
+        ["compare", &a.url(), &b.url(), "-c4", "-t1", "--metric", "p99", "-T300ms", "--json"];
+    let output = wring(&[&line[..], &["--max-duration", "6s", "--block", "200ms"]].concat(), LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let comparison = &found["comparisons"][0];
+    assert_eq!(comparison["verdict"], "undecided", "{comparison}");
+    let left_out = comparison["left_out"].as_array().expect("a list");
+    let p99 = left_out.iter().find(|left_out| left_out["metric"] == "p99_ns").expect("p99");
+    assert!(p99["by_failures"].as_u64().is_some_and(|pairs| pairs > 0), "{comparison}");
+    let differences = comparison["differences"].as_array().expect("a list");
+    let failed = differences.iter().find(|d| d["metric"] == "failed_share").expect("failed");
+    let number = |key: &str| failed[key].as_f64().expect("a number");
+    assert!(number("difference") > 0.01 && number("high") <= 1.0, "{failed}");
+    assert!(found["sides"][1]["answers"]["failed"]["eof"].is_number(), "{}", found["sides"][1]);
+}
+
+#[test]
+fn answers_that_fail_a_check_are_counted_for_each_side_and_end_with_their_code() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--status", "500"]));
+    let (url_a, url_b) = (a.url(), b.url());
+    let line = ["compare", &url_a, &url_b, "-c2", "-t1", "--max-duration", "1s"];
+    let plain = wring(&[&line[..], &["--fail-on", "never"]].concat(), LIMIT);
+    assert_eq!(plain.status.code(), Some(0), "{}", said(&plain));
+    let text = stdout(&plain);
+    assert!(text.contains("Answers\n  A  2xx ") && text.contains("\n  B  5xx "), "{text}");
+    assert!(text.contains(" are outside 2xx and 3xx\n"), "{text}");
+    let checked = wring(&[&line[..], &["--fail-on", "never", "--expect", "200"]].concat(), LIMIT);
+    assert_eq!(checked.status.code(), Some(99), "{}", said(&checked));
+    let text = stdout(&checked);
+    assert!(text.contains("  A  0 of ") && text.contains("(expected: 200)"), "{text}");
+    let bodies = ["--expect-body-bytes", "7", "--expect-body-hash", "--json"];
+    let bodies = wring(&[&line[..], &bodies].concat(), LIMIT);
+    assert_eq!(bodies.status.code(), Some(99), "{}", said(&bodies));
+    let found: Value = serde_json::from_slice(&bodies.stdout).expect("JSON");
+    let answers = &found["sides"][0]["answers"];
+    assert_eq!(answers["failed_checks"]["body_bytes"], answers["completed"], "{answers}");
+    assert_eq!(answers["failed_checks"]["body_hash"], 0, "every body is the same");
 }
 
 #[test]

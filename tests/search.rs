@@ -49,7 +49,7 @@ fn what_a_request_costs_the_server_agrees_with_the_kernels_count_of_its_threads(
 }
 
 #[test]
-fn a_server_that_cannot_be_watched_is_refused_before_any_load() {
+fn a_server_that_cannot_be_watched_is_refused_and_a_group_with_wring_in_it_noted() {
     let serve = Serve::start(&[]);
     for (line, named) in [
         (["--server-pid", "4194305"], "no such process"),
@@ -62,10 +62,28 @@ fn a_server_that_cannot_be_watched_is_refused_before_any_load() {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(named), "{named}: {}", said(&output));
     }
+    // A group as the kernel shows it, with this process in it: wring must not be there.
+    let group = support::Folder::new();
+    let file = |name: &str, text: &str| fs::write(group.path().join(name), text).unwrap();
+    file("cpu.stat", "usage_usec 7\n");
+    file("cgroup.procs", &format!("{}\n", std::process::id()));
+    let own = format!(
+        "echo $$ > {0}/cgroup.procs; exec {1} --server-cgroup {0} -c1 -n1 {2}",
+        group.path().display(),
+        env!("CARGO_BIN_EXE_wring"),
+        serve.url()
+    );
+    let output = std::process::Command::new("sh").args(["-c", &own]).output().unwrap();
+    let note = "wring itself is in the group of --server-cgroup";
+    assert!(said(&output).contains(note), "{}", said(&output));
+    file("cgroup.procs", "1\n");
+    let folder = group.path().to_str().unwrap();
+    let output = wring(&["--server-cgroup", folder, "-c1", "-n1", &serve.url()], RUN_MAX);
+    assert!(!said(&output).contains(note), "{}", said(&output));
     let both = ["--server-pid", "1", "--server-cgroup", "/", "-n1", &serve.url()];
     let output = wring(&both, RUN_MAX);
     assert!(said(&output).contains("contradict"), "{}", said(&output));
-    assert_eq!(number(&serve.into_counts(), "/requests"), 0);
+    assert_eq!(number(&serve.into_counts(), "/requests"), 2);
 }
 
 /// Runs `wring search` with these words.

@@ -131,7 +131,7 @@ pub fn run_all(
         CliError::usage(format!("-c {}: {limit}", args.connections))
             .hint(format!("raise it with 'ulimit -Hn {}', or use fewer connections", limit.needed))
     })?;
-    let server = server::lower(&args.server)?;
+    let server = server::lower(&args.server, &mut notes)?;
     let tls = tls::lower(&args.tls, &wanted.encrypted_hosts())?;
     let output = output(args)?;
     let (first, request) = (wanted.list[0].split.clone(), wanted.list[0].request.clone());

@@ -68,6 +68,17 @@ impl Metric {
         self == Self::Failed
     }
 
+    /// The share of the requests that lie below it, if it is a percentile.
+    pub(super) fn percentile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
+            Self::RequestsPerS | Self::Failed | Self::ServerCpu => None,
+        }
+    }
+
     /// A value on the scale that differences are taken on: its logarithm, unless it is a share.
     pub fn inward(self, value: f64) -> Option<f64> {
         if self.is_share() { Some(value) } else { (value > 0.0).then(|| value.ln()) }

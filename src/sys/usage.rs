@@ -120,6 +120,11 @@ impl UsageLook {
         Err(refused)
     }
 
+    /// Whether process `pid` is one of those looked at.
+    pub fn has(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     /// What was used since `before`.
     pub fn since(&self, before: &Self) -> Usage {
         let mut usage = Usage::default();
@@ -441,5 +446,6 @@ mod tests {
         let (found, look) = UsageLook::find_group(name).unwrap();
         assert_eq!((found.as_str(), look.group_cpu_ns), (name, Some(7_000)));
         assert_eq!(look.processes.keys().copied().collect::<Vec<_>>(), [own]);
+        assert!(look.has(own) && !look.has(own + 1));
     }
 }

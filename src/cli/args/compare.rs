@@ -22,7 +22,12 @@ look asks for more than the interval shows, so that fewer than one comparison in
 with itself ends in faster or slower. Faster and slower need eight pairs of blocks, or four starts or
 four stored runs of each side.
 
-The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on).
+Where a percentile is not known in a block, because so many requests failed or there were too few, its
+pair is left out for it; where more than half are, the verdict is undecided. --expect and the other
+checks of answers are counted over all blocks; --threshold is for single runs.
+
+The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on), or an
+answer failed a check.
 
 Examples:
   wring compare http://localhost:8081/ http://localhost:8082/

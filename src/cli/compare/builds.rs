@@ -42,7 +42,7 @@ pub(super) fn compare(
     let division = divide(&spread, asked.as_deref());
     let processes = u64::from(args.restarts) + 1;
     let layout = if processes > 1 { Layout::Processes } else { Layout::Pairs };
-    let mut contest = Contest::new(args, layout);
+    let mut contest = Contest::new(args, layout, true);
     contest.announce(args.run.quiet);
     let mut race = Race::new(contest.rules(processes), args.run.seed);
     let mut count = 0;

@@ -8,10 +8,10 @@ use super::super::error::CliError;
 use super::super::execute::{parse_stored, stored_bytes};
 use super::metric;
 use crate::compare::{
-    self, Comparison, FALSE_ALARM, Layout, Side, Terms, against, summarize, unlike,
+    self, Block, Comparison, FALSE_ALARM, Layout, Side, Terms, against, summarize, unlike,
 };
 use crate::report::escape;
-use crate::result::{RunResult, Verdict, fnv1a};
+use crate::result::{Answers, RunResult, Verdict, fnv1a};
 use crate::rng::Rng;
 
 /// Longest URL shown, in characters.
@@ -25,7 +25,7 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
     let mut metrics = None;
     let mut known = Known::default();
     for (index, paths) in files.iter().enumerate() {
-        let mut blocks = Vec::new();
+        let (mut blocks, mut answers) = (Vec::new(), Answers::default());
         let mut url = String::new();
         for path in paths {
             let bytes = stored_bytes(Path::new(path))?;
@@ -46,6 +46,7 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
             }
             metrics.get_or_insert_with(|| metric(args, result.asked.schedule.is_some()));
             blocks.push(summarize(&result, 0));
+            answers.add(&Answers::of(&result));
             url = escape(&result.asked.url, URL_CHARS_MAX);
             first.get_or_insert((path, result));
         }
@@ -54,12 +55,14 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
             name: name(index),
             label: format!("{} ({url})", shown.join(", ")),
             blocks,
+            answers,
         });
     }
     let metric = metrics.unwrap_or(compare::Metric::RequestsPerS);
-    if let Some(side) =
-        sides.iter().find(|side| side.blocks.iter().any(|b| b.value(metric).is_none()))
-    {
+    // What failures hide is a finding, what was never measured is none.
+    let was_measured =
+        |block: &Block| block.value(metric).is_some() || block.is_lost_to_failures(metric);
+    if let Some(side) = sides.iter().find(|side| !side.blocks.iter().any(was_measured)) {
         let message = format!("{} is not known in the results of {}", metric.name(), side.name);
         return Err(CliError::nothing_measured(message).hint("--metric chooses another"));
     }
