@@ -293,6 +293,22 @@ fn a_ceiling_that_was_not_seen_is_no_ceiling() {
 }
 
 #[test]
+fn a_warm_up_that_a_signal_ended_is_not_said_to_have_lasted_a_minute() {
+    let serve = Serve::start(&["--service", "1ms"]);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wring"));
+    // Five intervals of a second are the least that are steady.
+    command.args(["-c2", "-t1", "--warmup", "auto", "-q", &serve.url()]);
+    let running = support::Running::start(&mut command);
+    serve.await_requests();
+    running.signal("INT");
+    let output = running.finish(RUN_MAX);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, after) =
+        text.split_once("Warm-up\n  stopped after ").unwrap_or_else(|| panic!("{text}"));
+    assert!(after.contains(": the window never began\n") && !text.contains("within 1m"), "{text}");
+}
+
+#[test]
 fn a_warm_up_ends_by_itself_when_the_target_is_steady() {
     // Answers nothing for the first second, then takes 10 ms for each request.
     let serve = Serve::start(&["--freeze", "0s:1s", "--delay", "10ms"]);

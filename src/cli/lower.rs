@@ -211,7 +211,10 @@ pub fn serve(args: &ServeArgs, allowed: &[u32]) -> Result<ServeJob, CliError> {
         }
         Some(ServeEngine::Uring) => target::Engine::Backend,
         Some(ServeEngine::Epoll) => target::Engine::Epoll,
-        None if timing.needs_precision() || args.faults.is_some() => target::Engine::Backend,
+        // A delay that was asked for is meant to be that long.
+        None if timing.needs_precision() || args.delay.is_some() || args.faults.is_some() => {
+            target::Engine::Backend
+        }
         Some(ServeEngine::TokioUring) | None => target::Engine::TokioUring,
     };
     let log = args.log.as_deref().map(|path| ReportFile::open("--log", path)).transpose()?;

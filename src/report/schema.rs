@@ -68,6 +68,10 @@ pub struct Report {
     /// negative if they fell; null unless they drifted; derived.
     #[serde(default)]
     pub drift_share: Option<f64>,
+    /// When they did, since the window's start; null where that was little by little, or not at all;
+    /// derived.
+    #[serde(default)]
+    pub drift_at_ns: Option<u64>,
     /// What the window cost the target; null unless its processes were named.
     #[serde(default)]
     pub server: Option<server::ServerCost>,

@@ -20,7 +20,7 @@ use crate::record::{Flow, Interval, Phase, WorkerRecord};
 pub use answers::Answers;
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
-pub use drift::{WarmedUp, drift};
+pub use drift::{Drift, WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
 pub use quota::QuotaUse;
 use threshold::Threshold;

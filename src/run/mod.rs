@@ -336,7 +336,7 @@ fn conclude(
     }
     cost.tell(&mut result);
     result.quota = quota.taken();
-    result.warmed_up = warmup.tell(plan, control);
+    result.warmed_up = warmup.tell(plan, control, &result);
     result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
