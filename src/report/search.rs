@@ -157,7 +157,12 @@ fn spoiled_reason(verdict: &Verdict) -> String {
     };
     match first {
         Some(Invalid::OwnLag { p99_ns, .. }) => {
-            format!("wring itself sent late nearly all the time, p99 {}", time(Some(*p99_ns)))
+            let late = "wring itself sent late nearly all the time";
+            // Of too few requests there is no percentile.
+            match p99_ns {
+                0 => late.to_owned(),
+                ns => format!("{late}, p99 {}", time(Some(*ns))),
+            }
         }
         Some(Invalid::Gap { gap_ns }) => {
             format!("wring stood still for {}", time(Some(*gap_ns)))
@@ -484,13 +489,18 @@ fn conclusion(found: &Found) -> (&'static str, String) {
         (Some(held), Some(rate)) if found.is_cut_off() => {
             format!("{objective} holds at {held}; {rate} is out of wring's reach{}", why(found))
         }
-        (None, Some(rate)) if found.is_cut_off() => {
-            format!("{objective} cannot be judged at {rate}{}; no rate held so far", why(found))
+        (None, Some(cut_off)) if found.is_cut_off() => {
+            let why = why(found);
+            let failed = found.points.iter().find(|point| point.standing == Standing::Failed);
+            let failed = failed.map_or_else(String::new, |point| {
+                format!("fails at {} and ", rate(point.rate_per_s))
+            });
+            format!("{objective} {failed}cannot be judged at {cut_off}{why}; no rate held so far")
         }
         (Some(held), Some(failed)) => format!("{objective} holds at {held} and fails at {failed}"),
         (Some(held), None) => format!("{objective} holds at {held}; no rate failed so far"),
         (None, Some(failed)) => format!("{objective} fails at {failed}; no rate held so far"),
-        (None, None) => format!("no rate was shown to meet {objective} so far"),
+        (None, None) => format!("no rate was shown to meet {objective}"),
     };
     match (&found.stopped, found.ended) {
         (Some(Stopped::Trouble(what)), _) => {
@@ -972,6 +982,15 @@ mod tests {
             f.points.drain(..2);
             f.trials[0].rate_per_s = 4_540.0;
         });
+        let between = ends(|f| {
+            cut_off(f);
+            (f.ended, f.held) = (Some(Ended::TimeUp), None);
+            (f.points[0].standing, f.points[1].standing) = (Standing::Open, Standing::Open);
+            f.points.push(point(5_000.0, 6_000_000, 0.014, Standing::Failed));
+        });
+        let said =
+            "verdict: p99<5ms fails at 5,000/s and cannot be judged at 4,540/s (wring itself";
+        assert!(between.contains(said), "{between}");
         let verdict = "verdict: p99<5ms cannot be judged by wring here, not even at 4,540/s, the \
                        lowest rate tried (wring itself sent late nearly all the time";
         assert!(nowhere.contains(verdict), "{nowhere}");
@@ -1039,9 +1058,7 @@ mod tests {
         let text = shown(&found);
         let note = "that failed<0.1% holds takes some 4,000 requests at one rate to be shown";
         assert!(text.contains(note), "{text}");
-        assert!(
-            text.contains("verdict: no rate was shown to meet failed<0.1% so far; the time was up")
-        );
+        assert!(text.contains("verdict: no rate was shown to meet failed<0.1%; the time was up"));
     }
 
     fn ceiling(loads: &[(u32, f64, bool)], ended: CeilingEnded) -> FoundCeiling {
