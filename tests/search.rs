@@ -109,8 +109,8 @@ fn a_search_brackets_the_capacity_of_a_single_server() {
     assert_eq!(found["kind"], "wring-search");
     assert_eq!(found["objective"][0], "p90<60ms");
     let per_s = |name: &str| found[name].as_f64().unwrap_or(f64::NAN);
-    assert!((400.0..510.0).contains(&per_s("closed_loop_per_s")), "{found}");
     // A busy machine serves less, but never more.
+    assert!((20.0..510.0).contains(&per_s("closed_loop_per_s")), "{found}");
     if let Some(held) = found["held_per_s"].as_f64() {
         assert!(held <= 520.0, "{found}");
         assert!(found["failed_per_s"].as_f64().is_none_or(|failed| failed > held), "{found}");
@@ -267,9 +267,9 @@ fn a_target_that_hangs_is_told_as_such() {
     let serve = Serve::start(&["--service", "1ms"]);
     for kind in [&["--max-rps"][..], &["-c4", "--slo", "p99<50ms"]] {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wring"));
-        command.args(["search", "-t1", "-T", "300ms", "--max-duration", "30s"]).args(kind);
+        command.args(["search", "-t1", "-T", "300ms", "--max-duration", "12s"]).args(kind);
         let running = support::Running::start(command.arg(serve.url()));
-        serve.await_more(2000);
+        serve.await_more(600);
         serve.signal("STOP");
         let output = running.finish(RUN_MAX);
         serve.signal("CONT");
@@ -283,7 +283,7 @@ fn a_ceiling_that_was_not_seen_is_no_ceiling() {
     let serve = Serve::start(&["--delay", "5ms"]);
     let url = serve.url();
     let line =
-        ["--max-rps", "--max-connections", "4", "-t1", "--json", "--max-duration", "3s", &url];
+        ["--max-rps", "--max-connections", "2", "-t1", "--json", "--max-duration", "3s", &url];
     let output = search(&line);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(report_of(&output)["ended"], "most allowed", "{}", said(&output));

@@ -22,8 +22,10 @@ const BISECTIONS_MAX: u32 = 3;
 /// doubling.
 const TRIES_MAX: usize = 3;
 const LEFT_OUT_MAX: usize = 2;
-/// The rate is still rising where the largest load allowed is not so many times what is enough.
+/// The rate is still rising where the largest load allowed is not so many times what is enough; and it
+/// takes so many loads beyond that to know that it is not.
 const BEYOND_ENOUGH: f64 = 1.2;
+const BEYOND_MIN: usize = 2;
 /// What a measurement takes beside its window, at a guess, in nanoseconds.
 const AROUND_NS: u64 = 200 * MS;
 
@@ -104,6 +106,8 @@ pub struct Ceiling {
 struct Series {
     /// By size in ascending order, the most that each got.
     got: Vec<(u32, f64)>,
+    /// The size of each load, and whether it counts.
+    measured: Vec<(u32, bool)>,
     /// Sizes that were disturbed and are to be measured again.
     again: Option<u32>,
     /// Sizes that stayed disturbed.
@@ -229,7 +233,9 @@ impl Ceiling {
 
     /// Loads of one kind by size.
     fn series(&self, of: impl Fn(&Load) -> bool, size: fn(&Load) -> u32) -> Series {
-        let mut series = Series::default();
+        let all = self.loads.iter().filter(|load| of(load));
+        let measured = all.map(|load| (size(load), load.is_valid())).collect();
+        let mut series = Series { measured, ..Series::default() };
         for load in self.loads.iter().filter(|load| of(load) && load.is_valid()) {
             match series.got.iter_mut().find(|(known, _)| *known == size(load)) {
                 Some((_, best)) => *best = best.max(load.requests_per_s),
@@ -272,7 +278,18 @@ impl Series {
         if last < most && in_vain < IN_VAIN_MAX && !is_hopeless {
             return Step::Larger(last.saturating_mul(2).min(most));
         }
-        self.between().map_or(Step::Done, Step::Between)
+        if let Some(size) = self.between() {
+            return Step::Between(size);
+        }
+        // One load that happened to be slow is no ceiling.
+        let least = self.enough().map_or(f64::INFINITY, |size| BEYOND_ENOUGH * f64::from(size));
+        let beyond = |(size, is_valid): &&(u32, bool)| *is_valid && f64::from(*size) >= least;
+        let beyond = self.measured.iter().filter(beyond).count();
+        let tries = self.measured.iter().filter(|(size, _)| *size == known).count();
+        if (1..BEYOND_MIN).contains(&beyond) && tries < TRIES_MAX {
+            return Step::Between(known);
+        }
+        Step::Done
     }
 
     /// A size between the largest that fell short and the smallest that is as good as any.
@@ -352,9 +369,18 @@ mod tests {
         assert!((40..=46).contains(&enough), "{enough}");
         assert!(ceiling.loads().len() < 16, "{:?}", ceiling.loads());
         assert_eq!(ended, CeilingEnded::Found);
-        // The most that is allowed lies beyond what is enough, if only by half.
-        let (_, ended) = search(64, 1, |c, _| 1000.0 * f64::from(c.min(40)));
+        // The most that is allowed lies beyond what is enough, if only by half: it is measured twice.
+        let (ceiling, ended) = search(64, 1, |c, _| 1000.0 * f64::from(c.min(40)));
         assert_eq!(ended, CeilingEnded::Found);
+        assert_eq!(ceiling.loads().iter().filter(|load| load.connections == 64).count(), 2);
+        // So that a load which was slow by chance is no ceiling.
+        let mut seen = 0;
+        let ceiling = Ceiling::new(64, 1, 60 * SECOND);
+        let (_, ended) = look(ceiling, |c, _| {
+            seen += u32::from(c == 64);
+            Some(if c == 64 && seen == 1 { 10.0 } else { f64::from(c) })
+        });
+        assert_eq!(ended, CeilingEnded::MostAllowed { connections: true, depth: false });
     }
 
     #[test]
