@@ -301,11 +301,11 @@ const SERVE_NOTES: &str = "\
 A DIST is a time (1ms), exp:1ms for an exponential one with that mean, or a mixture of these:
 99%:0,1%:100ms makes one answer in a hundred, drawn at random, take 100 ms.
 
-With --delay, --service, --freeze or --log, answers leave within microseconds of when they are due. Only
---engine tokio-uring has timers of a millisecond: asked for by name it takes a --delay that does not
-vary, and adds up to a millisecond and more. A request arrives when its last byte is read; requests are read and counted during a
-freeze too. Answers on one connection keep the order of their requests. /__count is answered with
-the counts at any time.
+With --delay, --service, --freeze or --log, answers leave within microseconds of when they are
+due. Only --engine tokio-uring has timers of a millisecond: asked for by name it takes a --delay
+that does not vary, and adds up to a millisecond and more. A request arrives when its last byte is
+read; requests are read and counted during a freeze too. Answers on one connection keep the order
+of their requests. /__count is answered with the counts at any time.
 
 With --faults the engine is uring, and each request has that chance of being the last on its
 connection. In equal parts the connection is closed before the answer, reset before it, closed within
