@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::denied::{Denied, by_seccomp};
@@ -195,9 +195,74 @@ fn builds_that_do_not_end_when_asked_are_killed_also_after_two_interrupts() {
     running.signal("INT");
     std::thread::sleep(Duration::from_millis(300));
     running.signal("INT");
+    let begun = Instant::now();
     let output = running.finish(LIMIT);
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(!is_running(mark), "a server is left behind");
+    // 200 ms on a machine with time for it; asking politely would take a second more.
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_server_that_goes_to_the_background_is_told_and_stopped() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-daemon").display().to_string();
+    let good = serve_command(&mark, "");
+    // A session of its own, as daemons make it, and the command ends while it goes on.
+    let server = serve_command(&mark, "").replace("exec ", "");
+    let daemon = format!("setsid sh -c '{server}; :' >/dev/null 2>&1 & sleep 0.5");
+    let output = wring(&["compare", "--a-cmd", &good, "--b-cmd", &daemon, "-c2", "-t1"], LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    let text = stderr(&output);
+    for said in ["the server of B went to the background", "exit status 0", "'daemon off;'"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!is_running(&mark), "a server is left behind");
+}
+
+#[test]
+fn servers_of_plain_commands_do_not_outlive_a_wring_that_is_killed() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-killed").display().to_string();
+    let plain = format!("A=1 {}", serve_command(&mark, "").replace("exec ", ""));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wring"));
+    command.args(["compare", "--a-cmd", &plain, "--b-cmd", &plain, "-c2", "-t1"]);
+    let running = Running::start(command.args(["--max-duration", "50s", "--margin", "0%"]));
+    while !is_running(&mark) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    running.signal("KILL");
+    running.finish(LIMIT);
+    let deadline = Instant::now() + LIMIT;
+    while is_running(&mark) {
+        assert!(Instant::now() < deadline, "a server is left behind");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn the_longest_time_bounds_servers_that_never_listen_or_will_not_end() {
+    let folder = Folder::new();
+    let mark = folder.path().join("compare-bound").display().to_string();
+    let short = ["-c2", "-t1", "--max-duration", "500ms", "--restarts", "0"];
+    let never = format!("sleep 600; : {{port}} {mark}");
+    let begun = Instant::now();
+    let line = [&["compare", "--a-cmd", &never, "--b-cmd", &never], &short[..]].concat();
+    let output = wring(&line, LIMIT);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(
+        stderr(&output).contains("after 1.00 s, which is what --max-duration left"),
+        "{output:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let server = serve_command(&mark, "").replace("exec ", "");
+    let stubborn = format!("trap '' TERM; {server} & while :; do sleep 600; done");
+    let begun = Instant::now();
+    let line = [&["compare", "--a-cmd", &stubborn, "--b-cmd", &stubborn], &short[..]].concat();
+    let output = wring(&line, LIMIT);
+    word(&output);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(!is_running(&mark), "a server is left behind");
 }
 
 #[test]
@@ -217,12 +282,55 @@ fn the_cost_of_servers_that_run_is_told_when_they_are_named() {
         assert!(cost.as_f64().is_some_and(|ns| ns > 0.0), "{found}");
     }
     let unknown = wring(&[&line[..], &["--metric", "cpu"], &short].concat(), LIMIT);
-    assert_eq!(unknown.status.code(), Some(3), "{}", said(&unknown));
-    assert!(stderr(&unknown).contains("or --a-server-pid and --b-server-pid"), "{unknown:?}");
+    assert_eq!(unknown.status.code(), Some(2), "{}", said(&unknown));
+    assert!(stderr(&unknown).contains("by --a-server-pid and --b-server-pid"), "{unknown:?}");
     let gone = ["--a-server-pid", "4194305", "--b-server-pid", &pids[1]];
     let gone = wring(&[&line[..], &gone, &short].concat(), LIMIT);
     assert_eq!(gone.status.code(), Some(2), "{}", said(&gone));
     assert!(stderr(&gone).contains("--a-server-pid 4194305 cannot be watched"), "{gone:?}");
+}
+
+#[test]
+fn failures_that_hide_the_percentile_leave_the_comparison_undecided_and_are_told() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--faults", "5%"]));
+    let line =
+        ["compare", &a.url(), &b.url(), "-c4", "-t1", "--metric", "p99", "-T300ms", "--json"];
+    let output = wring(&[&line[..], &["--max-duration", "6s", "--block", "200ms"]].concat(), LIMIT);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let comparison = &found["comparisons"][0];
+    assert_eq!(comparison["verdict"], "undecided", "{comparison}");
+    let left_out = comparison["left_out"].as_array().expect("a list");
+    let p99 = left_out.iter().find(|left_out| left_out["metric"] == "p99_ns").expect("p99");
+    assert!(p99["by_failures"].as_u64().is_some_and(|pairs| pairs > 0), "{comparison}");
+    let differences = comparison["differences"].as_array().expect("a list");
+    let failed = differences.iter().find(|d| d["metric"] == "failed_share").expect("failed");
+    let number = |key: &str| failed[key].as_f64().expect("a number");
+    assert!(number("difference") > 0.01 && number("high") <= 1.0, "{failed}");
+    assert!(found["sides"][1]["answers"]["failed"]["eof"].is_number(), "{}", found["sides"][1]);
+}
+
+#[test]
+fn answers_that_fail_a_check_are_counted_for_each_side_and_end_with_their_code() {
+    let (a, b) = (Serve::start(&["-t1"]), Serve::start(&["-t1", "--status", "500"]));
+    let (url_a, url_b) = (a.url(), b.url());
+    let line = ["compare", &url_a, &url_b, "-c2", "-t1", "--max-duration", "1s"];
+    let plain = wring(&[&line[..], &["--fail-on", "never"]].concat(), LIMIT);
+    assert_eq!(plain.status.code(), Some(0), "{}", said(&plain));
+    let text = stdout(&plain);
+    assert!(text.contains("Answers\n  A  2xx ") && text.contains("\n  B  5xx "), "{text}");
+    assert!(text.contains(" are outside 2xx and 3xx\n"), "{text}");
+    let checked = wring(&[&line[..], &["--fail-on", "never", "--expect", "200"]].concat(), LIMIT);
+    assert_eq!(checked.status.code(), Some(99), "{}", said(&checked));
+    let text = stdout(&checked);
+    assert!(text.contains("  A  0 of ") && text.contains("(expected: 200)"), "{text}");
+    let bodies = ["--expect-body-bytes", "7", "--expect-body-hash", "--json"];
+    let bodies = wring(&[&line[..], &bodies].concat(), LIMIT);
+    assert_eq!(bodies.status.code(), Some(99), "{}", said(&bodies));
+    let found: Value = serde_json::from_slice(&bodies.stdout).expect("JSON");
+    let answers = &found["sides"][0]["answers"];
+    assert_eq!(answers["failed_checks"]["body_bytes"], answers["completed"], "{answers}");
+    assert_eq!(answers["failed_checks"]["body_hash"], 0, "every body is the same");
 }
 
 #[test]
@@ -272,6 +380,25 @@ fn stored_results_are_compared_if_they_were_made_alike() {
     assert_eq!(forced.status.code(), Some(0), "{}", said(&forced));
     let found: Value = serde_json::from_slice(&forced.stdout).expect("JSON");
     assert!(found["notes"].to_string().contains("connections: 2 and 3"), "{found}");
+
+    let copy = folder.path().join("copy.json").display().to_string();
+    fs::copy(&a[0], &copy).expect("writable");
+    let again = format!("{},{}", a[0], a[0]);
+    let dotted = a[0].replace("a0.json", "./a0.json");
+    for line in [[&again, &b[0]], [&a[0], &dotted], [&a[0], &copy]] {
+        let refused = wring(&["compare", line[0], line[1]], LIMIT);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(stderr(&refused).contains("are the same run"), "{}", said(&refused));
+    }
+
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", hanging.local_addr().expect("bound"));
+    let empty = folder.path().join("empty.json").display().to_string();
+    wring(&["-d120ms", "-t1", "-c2", "-T100ms", "--drain", "0s", "-o", &empty, &url], LIMIT);
+    let refused = wring(&["compare", &a[0], &empty, "--force"], LIMIT);
+    assert_eq!(refused.status.code(), Some(3), "{}", said(&refused));
+    assert!(stderr(&refused).contains("no request completed in the run in '"), "{refused:?}");
+    assert!(stderr(&refused).contains("empty.json'"), "{refused:?}");
 
     let newer = folder.path().join("newer.json").display().to_string();
     let mut stored: Value = serde_json::from_slice(&fs::read(&a[0]).expect("there")).expect("JSON");

@@ -43,6 +43,28 @@ fn monotonic_ns() -> u64 {
 }
 
 #[test]
+fn a_delay_is_as_long_as_asked_and_not_a_timers_tick_longer() {
+    let serve = Serve::start(&["--body", "0", "--delay", "1ms"]);
+    let mut stream = connect(&serve);
+    let mut took: Vec<Duration> = (0..100)
+        .map(|_| {
+            let begun = Instant::now();
+            send(&mut stream);
+            receive(&mut stream);
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    assert!(took[0] >= Duration::from_millis(1), "{took:?}");
+    // The quickest tenth: what a busy machine adds is not the timer's.
+    assert!(took[10] < Duration::from_micros(1900), "{took:?}");
+    let by_name = Serve::start(&["--body", "0", "--delay", "1ms", "--engine", "tokio-uring"]);
+    let mut stream = connect(&by_name);
+    send(&mut stream);
+    receive(&mut stream);
+}
+
+#[test]
 fn the_log_lets_a_client_on_this_machine_see_its_own_requests() {
     let folder = Folder::new();
     let path = folder.path().join("stamps.csv");

@@ -4,6 +4,7 @@
 mod checks;
 pub mod compare;
 mod connections;
+mod given;
 pub mod search;
 pub mod server;
 mod targets;
@@ -13,7 +14,7 @@ pub mod warmup;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use crate::limits;
@@ -27,6 +28,7 @@ use crate::units::{
 
 pub use checks::CheckArgs;
 pub use connections::{CloseChoice, ConnectionArgs, ProxyProtocolChoice};
+pub use given::Given;
 pub use tls::{TlsArgs, TlsVersion};
 
 const EXAMPLES: &str = "\
@@ -106,6 +108,17 @@ pub struct HelpArgs {
     /// The command; none for all of wring
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
+}
+
+impl Command {
+    /// Which flags were typed, for the commands that must tell a wish from a default.
+    fn note(&mut self, given: Given) {
+        match self {
+            Self::Compare(args) => args.given = given,
+            Self::Search(args) => args.given = given,
+            _ => {}
+        }
+    }
 }
 
 /// Arguments of `wring run`.
@@ -310,10 +323,11 @@ const SERVE_NOTES: &str = "\
 A DIST is a time (1ms), exp:1ms for an exponential one with that mean, or a mixture of these:
 99%:0,1%:100ms makes one answer in a hundred, drawn at random, take 100 ms.
 
-With --service, --freeze, --log or a --delay that varies, answers leave within microseconds of when
-they are due. A request arrives when its last byte is read; requests are read and counted during a
-freeze too. Answers on one connection keep the order of their requests. /__count is answered with
-the counts at any time.
+With --delay, --service, --freeze or --log, answers leave within microseconds of when they are
+due. Only --engine tokio-uring has timers of a millisecond: asked for by name it takes a --delay
+that does not vary, and adds up to a millisecond and more. A request arrives when its last byte is
+read; requests are read and counted during a freeze too. Answers on one connection keep the order
+of their requests. /__count is answered with the counts at any time.
 
 With --faults the engine is uring, and each request has that chance of being the last on its
 connection. In equal parts the connection is closed before the answer, reset before it, closed within
@@ -483,8 +497,17 @@ where
 {
     use clap::error::ErrorKind::{DisplayHelp, DisplayVersion, InvalidUtf8};
     let argv: Vec<OsString> = argv.into_iter().map(Into::into).collect();
-    match Cli::try_parse_from(&argv) {
-        Ok(cli) => {
+    let mut definition = definition();
+    let read = definition.try_get_matches_from_mut(&argv).and_then(|matches| {
+        let cli = Cli::from_arg_matches(&matches)?;
+        Ok((cli, matches))
+    });
+    match read {
+        Ok((mut cli, matches)) => {
+            if let (Some(command), Some((name, below))) = (&mut cli.command, matches.subcommand()) {
+                let given = definition.find_subcommand(name).map(|c| Given::of(c, below));
+                command.note(given.unwrap_or_default());
+            }
             let implied = Command::Run(UrlArgs { run: cli.run, url: cli.url });
             Ok(Parsed::Command(Box::new(cli.command.unwrap_or(implied))))
         }

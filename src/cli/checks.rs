@@ -4,6 +4,7 @@ use super::args::RunArgs;
 use super::error::CliError;
 use crate::inspect::{Check, Checks, Reference};
 use crate::plan::is_token;
+use crate::result::threshold::Threshold;
 
 /// What the flags ask of answers.
 pub(super) fn lower(args: &RunArgs) -> Result<Checks, CliError> {
@@ -34,14 +35,20 @@ pub(super) fn lower(args: &RunArgs) -> Result<Checks, CliError> {
             ))
             .hint("add one, such as -R 10k or --stages '0->10k:30s'"));
         }
-        if let Some(check) = threshold.lacks(&checks) {
-            return Err(CliError::usage(format!(
-                "--threshold '{shown}' needs {}: answers are not checked for that",
-                flag(check)
-            )));
-        }
+        is_made(threshold, "--threshold", &checks)?;
     }
     Ok(checks)
+}
+
+/// That the checks are made which a condition that the flag `by` gave speaks of.
+pub(super) fn is_made(threshold: &Threshold, by: &str, checks: &Checks) -> Result<(), CliError> {
+    let Some(check) = threshold.lacks(checks) else { return Ok(()) };
+    let shown = threshold.to_string();
+    Err(CliError::usage(format!(
+        "{by} '{}' needs {}: answers are not checked for that",
+        shown.escape_debug(),
+        flag(check)
+    )))
 }
 
 /// Answers to HEAD have no body.

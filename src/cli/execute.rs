@@ -311,6 +311,11 @@ fn report(args: &ReportArgs) -> Result<u8, CliError> {
 
 /// Reads a file that `-o` wrote, or says what is wrong with it.
 pub(super) fn read_stored(file: &Path) -> Result<RunResult, CliError> {
+    parse_stored(file, &stored_bytes(file)?)
+}
+
+/// The bytes of a file that should be such a one.
+pub(super) fn stored_bytes(file: &Path) -> Result<Vec<u8>, CliError> {
     let path = files::shown(file);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
@@ -318,9 +323,14 @@ pub(super) fn read_stored(file: &Path) -> Result<RunResult, CliError> {
         file.take(stored::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().map_err(|error| {
+    read().map_err(|error| {
         CliError::usage(format!("cannot read '{path}': {error}"))
             .hint("name a file written by wring -o")
-    })?;
-    stored::read(&bytes).map_err(|error| CliError::usage(format!("cannot read '{path}': {error}")))
+    })
+}
+
+/// What they say.
+pub(super) fn parse_stored(file: &Path, bytes: &[u8]) -> Result<RunResult, CliError> {
+    let path = file.display();
+    stored::read(bytes).map_err(|error| CliError::usage(format!("cannot read '{path}': {error}")))
 }

@@ -127,7 +127,7 @@ pub fn run_all(
     let wanted = targets::wanted(args, urls, &route, &mut notes)?;
     let (threads, cpus) = threads_and_cpus(args, wanted.servers(), allowed, &mut notes)?;
     ensure_descriptors(args, threads)?;
-    let server = server::lower(&args.server)?;
+    let server = server::lower(&args.server, &mut notes)?;
     let tls = tls::lower(&args.tls, &wanted.encrypted_hosts())?;
     let output = output(args)?;
     let (first, request) = (wanted.list[0].split.clone(), wanted.list[0].request.clone());
@@ -225,7 +225,10 @@ pub fn serve(args: &ServeArgs, allowed: &[u32]) -> Result<ServeJob, CliError> {
         }
         Some(ServeEngine::Uring) => target::Engine::Backend,
         Some(ServeEngine::Epoll) => target::Engine::Epoll,
-        None if timing.needs_precision() || args.faults.is_some() => target::Engine::Backend,
+        // A delay that was asked for is meant to be that long.
+        None if timing.needs_precision() || args.delay.is_some() || args.faults.is_some() => {
+            target::Engine::Backend
+        }
         Some(ServeEngine::TokioUring) | None => target::Engine::TokioUring,
     };
     let log = args.log.as_deref().map(|path| ReportFile::open("--log", path)).transpose()?;

@@ -15,18 +15,22 @@ use super::{colored, execute, write_stderr, write_stdout};
 use crate::plan::{Pacing, Plan, StopAfter};
 use crate::report::search as report;
 use crate::result::threshold::Threshold;
-use crate::result::{RunResult, Verdict};
+use crate::result::{Answers, RunResult, Verdict};
 use crate::run::{self, RunError};
 use crate::schedule::Profile;
 use crate::search::{
-    Ask, Capacity, Ceiling, Claim, Config, Ended, Found, FoundTrial, Latencies, Load, Next,
-    Standing, Stopped, Trial, limits_ns,
+    Ask, Capacity, Ceiling, CeilingAsk, CeilingEnded, CeilingNext, Claim, Config, Ended, Found,
+    FoundTrial, Latencies, Load, Next, Standing, Stopped, Trial, limits_ns,
 };
 use crate::sys::{Clock, SIGINT, Signals};
-use crate::units::{Rate, parse_rate};
+use crate::units::{Rate, format_duration_ns, parse_rate};
 
-/// Exit code: the objective is missed.
+/// Exit code: the measurement is invalid.
+const EXIT_INVALID: u8 = 4;
+/// Exit code: no rate was shown to meet the objective, or an answer failed a check.
 const EXIT_MISSED: u8 = 99;
+/// So many loads in a row without an answer are no accident.
+const SILENT_MAX: u32 = 2;
 /// How long a target that does not answer any more is given to come back.
 const COME_BACK: Duration = Duration::from_secs(1);
 /// How often a rest looks whether it should end.
@@ -54,7 +58,7 @@ pub(super) fn lower(
     argv: &[String],
     allowed: &[u32],
 ) -> Result<SearchJob, CliError> {
-    let claims = check(args)?;
+    check_flags(args)?;
     let url = match (args.url.as_slice(), args.run.targets.urls.as_slice()) {
         ([url], []) => url,
         ([], []) => {
@@ -67,11 +71,18 @@ pub(super) fn lower(
             ));
         }
     };
+    let claims = claims(args, super::url::split(url)?.is_encrypted)?;
     // Any rate will do to have the flags of a schedule checked; each trial brings its own.
     let rate = if args.max_rps { None } else { parse_rate("1/s").ok() };
     let run_args = RunArgs { rate, duration: Some(1_000_000_000), ..args.run.clone() };
     let run = lower::run(&run_args, url, argv, allowed).map_err(CliError::from)?;
     let csv = args.csv.as_deref().map(|path| ReportFile::open("--csv", path)).transpose()?;
+    if let (Some(json), Some(csv)) = (&run.output.json_file, &csv)
+        && json.path() == csv.path()
+    {
+        let path = json.path().display();
+        return Err(CliError::usage(format!("--json and --csv name the same file '{path}'")));
+    }
     Ok(SearchJob {
         run,
         claims,
@@ -83,16 +94,43 @@ pub(super) fn lower(
     })
 }
 
-/// What the flags cannot mean together; the objective.
-fn check(args: &SearchArgs) -> Result<Vec<Claim>, CliError> {
-    let taken = [
-        ("-R", args.run.rate.is_some(), "the rate is what is searched for"),
-        ("--stages", args.run.stages.is_some(), "the rate is what is searched for"),
-        ("-d", args.run.duration.is_some(), "--max-duration bounds the whole search"),
-        ("-n", args.run.requests.is_some(), "--max-duration bounds the whole search"),
-        ("-o", args.run.output.is_some(), "--json=FILE and --csv FILE write what was found"),
+/// Flags of a run that a search has no use for, or not this one; with what is to be used instead.
+fn check_flags(args: &SearchArgs) -> Result<(), CliError> {
+    const RATE: &str = "the rate is what is searched for";
+    const WHOLE: &str = "--max-duration bounds the whole search";
+    const OF_RATES: &str = "the report has the percentiles of every rate";
+    const OF_LOADS: &str = "the load is what is searched for; --max-connections and --max-pipeline \
+                            bound it";
+    const COST: &str = "wring --server-pid tells the cost of a run, and --slo that of every rate";
+    const FIXED: &str = "that bounds --max-rps; -c and -p set the connections of every trial";
+    let never = [
+        ("-R", RATE),
+        ("--stages", RATE),
+        ("-d", WHOLE),
+        ("-n", WHOLE),
+        ("-o", "--json=FILE and --csv FILE write what was found"),
+        (
+            "--threshold",
+            "--slo 'p99<5ms' says what a rate must meet, --expect what an answer must be",
+        ),
+        ("--warmup", "every trial has a lead-in of its own"),
+        ("--interval", "trials choose the length of their steps themselves"),
+        ("--group-by", "a run counts answers by a header: wring --group-by"),
+        ("-L", OF_RATES),
+        ("-U", OF_RATES),
     ];
-    if let Some((flag, _, why)) = taken.iter().find(|(_, is_given, _)| *is_given) {
+    let of_rates = [("--max-connections", FIXED), ("--max-pipeline", FIXED)];
+    let of_loads = [
+        ("-c", OF_LOADS),
+        ("-p", OF_LOADS),
+        ("--width", "it is the width of a bracket, and a ceiling has none"),
+        ("--server-pid", COST),
+        ("--server-cgroup", COST),
+    ];
+    let taken = |flags: &[(&'static str, &'static str)]| {
+        flags.iter().copied().find(|(flag, _)| args.given.has(flag))
+    };
+    if let Some((flag, why)) = taken(&never) {
         return Err(CliError::usage(format!("{flag} is not for wring search: {why}")));
     }
     if args.max_rps != args.slo.is_empty() {
@@ -103,12 +141,32 @@ fn check(args: &SearchArgs) -> Result<Vec<Claim>, CliError> {
         };
         return Err(CliError::usage(what).hint("wring search -h has examples"));
     }
+    let (kind, flags) =
+        if args.max_rps { ("--max-rps", &of_loads[..]) } else { ("--slo", &of_rates[..]) };
+    match taken(flags) {
+        Some((flag, why)) => {
+            Err(CliError::usage(format!("{flag} has no meaning with {kind}: {why}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The objective; empty where a ceiling is searched.
+fn claims(args: &SearchArgs, is_encrypted: bool) -> Result<Vec<Claim>, CliError> {
+    let checks = super::checks::lower(&args.run)?;
     let claim = |typed: &String| {
-        let threshold = Threshold::parse(typed);
-        threshold.map(Claim::of).map_err(|error| CliError::usage(format!("--slo: {error}")))
+        let threshold =
+            Threshold::parse(typed).map_err(|error| CliError::usage(format!("--slo: {error}")))?;
+        super::checks::is_made(&threshold, "--slo", &checks)?;
+        match threshold.unfit_as_objective(is_encrypted) {
+            Some(why) => Err(CliError::usage(format!("--slo: {why}"))),
+            None => Ok(Claim::of(threshold)),
+        }
     };
-    let mut claims = args.slo.iter().map(claim).collect::<Result<Vec<_>, _>>()?;
-    claims.push(Claim::Steady);
+    let mut claims = args.slo.iter().map(claim).collect::<Result<Vec<_>, CliError>>()?;
+    if !args.max_rps {
+        claims.push(Claim::Steady);
+    }
     Ok(claims)
 }
 
@@ -121,7 +179,7 @@ pub(super) fn search(mut job: SearchJob) -> Result<u8, CliError> {
             write_stderr(&format!("wring: note: {note}"));
         }
     }
-    if job.claims.len() > 1 { capacity(job, &signals) } else { ceiling(job, &signals) }
+    if job.claims.is_empty() { ceiling(job, &signals) } else { capacity(job, &signals) }
 }
 
 /// A measurement of the search, and what has become of it.
@@ -224,8 +282,8 @@ fn capacity(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
     let config =
         Config { claims: claims.clone(), width, budget_ns: max_duration_ns, with_curve: true };
     let mut capacity = Capacity::new(config);
-    let mut trials = Vec::new();
-    let (ended, stopped) = climb(&bench, &mut capacity, &claims, &mut trials)?;
+    let (mut trials, mut answers) = (Vec::new(), Answers::default());
+    let (ended, stopped) = climb(&bench, &mut capacity, &claims, &mut trials, &mut answers)?;
     let found = Found {
         url: plan.provenance.url.clone(),
         options: plan.provenance.options.clone(),
@@ -236,6 +294,7 @@ fn capacity(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
         elapsed_ns: bench.clock.now_ns(),
         ended,
         stopped,
+        answers,
         ..Found::of(&capacity, trials)
     };
     signals.release();
@@ -246,13 +305,14 @@ fn capacity(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
         false => report::text(&found, colored(output.color), output.verbose),
     })?;
     written?;
-    Ok(match (&found.stopped, found.ended) {
-        (Some(Stopped::Trouble(_)), _) => EXIT_NOTHING_MEASURED,
-        (Some(Stopped::Interrupt), _) => 130,
-        (Some(Stopped::Terminate), _) => 143,
-        (None, Some(Ended::Missed)) => EXIT_MISSED,
-        (None, _) if found.trials.is_empty() => EXIT_NOTHING_MEASURED,
-        (None, _) => 0,
+    Ok(match &found.stopped {
+        Some(Stopped::Trouble(_)) => EXIT_NOTHING_MEASURED,
+        None if found.trials.is_empty() => EXIT_NOTHING_MEASURED,
+        None if found.is_beyond_wring() => EXIT_INVALID,
+        Some(Stopped::Interrupt) => 130,
+        Some(Stopped::Terminate) => 143,
+        None if found.held.is_none() || found.answers.fails_a_check() => EXIT_MISSED,
+        None => 0,
     })
 }
 
@@ -262,7 +322,9 @@ fn climb(
     capacity: &mut Capacity,
     claims: &[Claim],
     trials: &mut Vec<FoundTrial>,
+    answers: &mut Answers,
 ) -> Result<(Option<Ended>, Option<Stopped>), CliError> {
+    let mut silent = 0;
     loop {
         let next = capacity.next(bench.clock.now_ns());
         if let (Some(stopped), false) = (bench.stopped(), matches!(next, Next::Done(_))) {
@@ -275,6 +337,7 @@ fn climb(
                 let result = bench
                     .closed(connections, depth, length_ns)
                     .map_err(|error| execute::run_error(&error))?;
+                answers.add(&Answers::of(&result));
                 let per_s = result.requests_per_s();
                 if result.window_completed() == 0 && bench.stopped().is_none() {
                     return Err(nothing_completed(&result));
@@ -293,8 +356,18 @@ fn climb(
                         return Ok((None, Some(Stopped::Trouble(trouble))));
                     }
                 };
+                answers.add(&Answers::of(&result));
                 if result.interrupted.is_some() {
                     // What was cut short is no trial.
+                    continue;
+                }
+                // Nor is what a target that hangs did not answer.
+                silent = if is_silent(&result) { silent + 1 } else { 0 };
+                if silent == SILENT_MAX {
+                    forget_the_dying(capacity, trials);
+                    let trouble = report::hangs(index, ask.rate_per_s);
+                    return Ok((None, Some(Stopped::Trouble(trouble))));
+                } else if silent > 0 {
                     continue;
                 }
                 let trial = Trial::of_run(&result, claims, ask.rate_per_s);
@@ -318,9 +391,16 @@ fn standing_of(capacity: &Capacity, rate_per_s: f64) -> Standing {
 /// A target that cannot be reached any more died in the trial before, if that had failures: they say
 /// nothing of its rate.
 fn forget_the_dying(capacity: &mut Capacity, trials: &[FoundTrial]) {
-    if let Some(last) = trials.last().filter(|trial| trial.failed > 0) {
+    if let Some(last) = trials.last().filter(|trial| trial.failed + trial.unanswered > 0) {
         capacity.forget(last.rate_per_s);
     }
+}
+
+/// Requests were sent, and the target answered none of them, through no fault of wring.
+fn is_silent(result: &RunResult) -> bool {
+    let whole = result.total.whole();
+    let is_spoiled = matches!(&result.verdict, Verdict::Invalid(reasons) if !reasons.is_empty());
+    whole.started > 0 && whole.completed == 0 && !is_spoiled
 }
 
 fn nothing_completed(result: &RunResult) -> CliError {
@@ -336,40 +416,17 @@ fn ceiling(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
     let RunJob { plan, output, .. } = run;
     let bench = Bench { plan: &plan, signals, clock: Clock::start(), quiet: output.quiet };
     let mut ceiling = Ceiling::new(connections_max, depth_max, max_duration_ns);
-    let mut stopped = None;
-    while let Some(ask) = ceiling.next(bench.clock.now_ns()) {
-        let measured = bench.again(|| bench.closed(ask.connections, ask.depth, ask.length_ns));
-        let result = match measured {
-            Ok(result) => result,
-            Err(error) if ceiling.loads().is_empty() => return Err(execute::run_error(&error)),
-            Err(error) => {
-                stopped = Some(Stopped::Trouble(error.to_string()));
-                break;
-            }
-        };
-        if result.interrupted.is_some() || bench.stopped().is_some() {
-            break;
-        }
-        let load = Load {
-            connections: ask.connections,
-            depth: ask.depth,
-            requests_per_s: result.requests_per_s(),
-            latencies: Latencies::of(&result.total.latency),
-            is_generator_limited: result.verdict.is_short_of_time(),
-            is_valid: !matches!(result.verdict, Verdict::Invalid(_))
-                && result.window_completed() > 0,
-        };
-        bench.say(&report::load_line(&load));
-        ceiling.measured(load);
-    }
-    let stopped = stopped.or_else(|| bench.stopped());
+    let mut answers = Answers::default();
+    let (ended, stopped) = load_up(&bench, &mut ceiling, &mut answers)?;
     signals.release();
     let found = report::FoundCeiling {
         url: plan.provenance.url.clone(),
         options: plan.provenance.options.clone(),
         elapsed_ns: bench.clock.now_ns(),
+        ended,
         stopped,
         ceiling,
+        answers,
     };
     let csv_bytes = csv.is_some().then(|| report::ceiling_csv(&found));
     let json = report::ceiling_json(&found);
@@ -379,13 +436,77 @@ fn ceiling(job: SearchJob, signals: &Signals) -> Result<u8, CliError> {
         false => report::ceiling_text(&found, colored(output.color)),
     })?;
     written?;
+    let is_known = found.ceiling.most().is_some();
     Ok(match &found.stopped {
+        Some(Stopped::Trouble(_)) => EXIT_NOTHING_MEASURED,
+        None if found.ceiling.loads().is_empty() => EXIT_NOTHING_MEASURED,
+        None if !is_known => EXIT_INVALID,
         Some(Stopped::Interrupt) => 130,
         Some(Stopped::Terminate) => 143,
-        Some(Stopped::Trouble(_)) => EXIT_NOTHING_MEASURED,
-        None if found.ceiling.most().is_none() => EXIT_NOTHING_MEASURED,
+        None if found.answers.fails_a_check() => EXIT_MISSED,
         None => 0,
     })
+}
+
+/// Measures what the search asks for until it ends or is stopped.
+fn load_up(
+    bench: &Bench<'_>,
+    ceiling: &mut Ceiling,
+    answers: &mut Answers,
+) -> Result<(Option<CeilingEnded>, Option<Stopped>), CliError> {
+    let mut silent = 0;
+    loop {
+        let ask = match ceiling.next(bench.clock.now_ns()) {
+            CeilingNext::Done(ended) => return Ok((Some(ended), bench.stopped())),
+            CeilingNext::Load(ask) => ask,
+        };
+        let measured = bench.again(|| bench.closed(ask.connections, ask.depth, ask.length_ns));
+        let result = match measured {
+            Ok(result) => result,
+            Err(error) if ceiling.loads().is_empty() => return Err(execute::run_error(&error)),
+            Err(error) => return Ok((None, Some(Stopped::Trouble(error.to_string())))),
+        };
+        answers.add(&Answers::of(&result));
+        if result.interrupted.is_some() || bench.stopped().is_some() {
+            return Ok((None, bench.stopped()));
+        }
+        let spoiled = match &result.verdict {
+            Verdict::Invalid(reasons) if !reasons.is_empty() => Some(result.verdict.clone()),
+            _ => None,
+        };
+        if spoiled.is_none() && result.window_completed() == 0 {
+            // Once may be a stall that is over.
+            silent += 1;
+            if silent < SILENT_MAX {
+                continue;
+            }
+            if ceiling.loads().is_empty() {
+                return Err(nothing_completed(&result));
+            }
+            return Ok((None, Some(Stopped::Trouble(hangs(&ask)))));
+        }
+        silent = 0;
+        let load = Load {
+            connections: ask.connections,
+            depth: ask.depth,
+            requests_per_s: result.requests_per_s(),
+            latencies: Latencies::of(&result.total.latency),
+            is_generator_limited: result.verdict.is_short_of_time(),
+            spoiled,
+        };
+        bench.say(&report::load_line(&load));
+        ceiling.measured(load);
+    }
+}
+
+fn hangs(ask: &CeilingAsk) -> String {
+    format!(
+        "the target answered no request in {SILENT_MAX} loads of {} with -c {} -p {}: it hangs, or \
+         went away",
+        format_duration_ns(ask.length_ns),
+        ask.connections,
+        ask.depth
+    )
 }
 
 fn write_files(

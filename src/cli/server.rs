@@ -5,15 +5,19 @@ use super::error::CliError;
 use crate::plan::ServerOf;
 use crate::sys::UsageLook;
 
-/// The server that the flags name, which must be there and readable; `None` without any.
-pub(super) fn lower(args: &ServerArgs) -> Result<Option<ServerOf>, CliError> {
+/// The server that the flags name, which must be there and readable; `None` without any. What is to be
+/// known of it is added to `notes`.
+pub(super) fn lower(
+    args: &ServerArgs,
+    notes: &mut Vec<String>,
+) -> Result<Option<ServerOf>, CliError> {
     match (args.server_pid, &args.server_cgroup) {
         (Some(pid), Some(group)) => Err(CliError::usage(format!(
             "--server-pid {pid} and --server-cgroup '{}' contradict each other; give one of them",
             group.escape_debug()
         ))),
         (Some(pid), None) => process("--server-pid", pid).map(Some),
-        (None, Some(typed)) => group(typed).map(Some),
+        (None, Some(typed)) => group(typed, notes).map(Some),
         (None, None) => Ok(None),
     }
 }
@@ -30,13 +34,19 @@ pub(super) fn process(flag: &str, pid: u32) -> Result<ServerOf, CliError> {
     Ok(ServerOf::Process(pid))
 }
 
-fn group(typed: &str) -> Result<ServerOf, CliError> {
+fn group(typed: &str, notes: &mut Vec<String>) -> Result<ServerOf, CliError> {
     let shown = typed.escape_debug();
-    let (folder, _) = UsageLook::find_group(typed).map_err(|error| {
+    let (folder, look) = UsageLook::find_group(typed).map_err(|error| {
         CliError::usage(format!("--server-cgroup '{shown}' cannot be watched: {error}")).hint(
             "give a folder of the version-2 hierarchy, such as /sys/fs/cgroup/system.slice/\
              nginx.service",
         )
     })?;
+    if look.has(std::process::id()) {
+        notes.push(format!(
+            "wring itself is in the group of --server-cgroup '{shown}': what it uses counts as the \
+             server's; name a group of the server alone"
+        ));
+    }
     Ok(ServerOf::Group(folder))
 }

@@ -1,7 +1,7 @@
 //! What is kept of a run or block.
 
 use super::Metric;
-use crate::result::{RunResult, ServerCost, Verdict};
+use crate::result::{Invalid, RunResult, ServerCost, Verdict};
 
 /// A percentile is known when so many samples lie above it.
 const SAMPLES_ABOVE_MIN: f64 = 10.0;
@@ -38,6 +38,20 @@ impl Block {
             Metric::ServerCpu => self.server_cpu_ns,
         }
     }
+
+    /// The value on the scale that differences are taken on.
+    pub(super) fn inward(&self, metric: Metric) -> Option<f64> {
+        self.value(metric).and_then(|value| metric.inward(value))
+    }
+
+    /// Whether a percentile is not known because it lies among the requests without an answer, which
+    /// are slower than any.
+    pub fn is_lost_to_failures(&self, metric: Metric) -> bool {
+        let (Some(percentile), Some(failed)) = (metric.percentile(), self.failed_share) else {
+            return false;
+        };
+        self.value(metric).is_none() && failed > 0.0 && failed >= 1.0 - percentile - 1e-9
+    }
 }
 
 /// Takes from a result what is compared.
@@ -66,10 +80,27 @@ pub fn summarize(result: &RunResult, process: u32) -> Block {
 pub enum Unfit {
     /// A counting identity does not hold: a bug, after which no number can be trusted.
     Miscounted,
-    /// No request was completed in the window.
+    /// No request was completed in the window, or none as it was meant.
     Empty,
-    /// wring, or the machine, stood still or kept no schedule: the block says nothing of the target.
-    Disturbed,
+    /// wring, or the machine, kept it from being measured: the block says nothing of the target.
+    Disturbed(Disturbance),
+}
+
+/// What kept a block from being measured.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Disturbance {
+    /// wring itself sent late.
+    SentLate,
+    /// A worker of wring did not get its CPU.
+    Starved,
+    /// A worker of wring stood still.
+    StoodStill,
+    /// The machine was suspended.
+    Suspended,
+    /// A worker's backend broke.
+    Broke,
+    /// The window never opened.
+    NoWindow,
 }
 
 /// Whether a block can be compared.
@@ -77,7 +108,23 @@ pub fn unfit(result: &RunResult) -> Option<Unfit> {
     match &result.verdict {
         _ if result.identities.iter().any(|check| check.is_broken()) => Some(Unfit::Miscounted),
         _ if result.window_completed() == 0 => Some(Unfit::Empty),
-        Verdict::Invalid(_) => Some(Unfit::Disturbed),
+        Verdict::Invalid(reasons) => {
+            let of = |reason: &Invalid| match reason {
+                Invalid::NeverReached { .. } | Invalid::Lost { .. } | Invalid::SpeaksTls => {
+                    Unfit::Empty
+                }
+                Invalid::OwnLag { .. } | Invalid::OwnShed { .. } => {
+                    Unfit::Disturbed(Disturbance::SentLate)
+                }
+                Invalid::Starved { .. } => Unfit::Disturbed(Disturbance::Starved),
+                Invalid::Gap { .. } => Unfit::Disturbed(Disturbance::StoodStill),
+                Invalid::Suspended { .. } => Unfit::Disturbed(Disturbance::Suspended),
+                Invalid::WorkerBroke | Invalid::IdentityBroken { .. } => {
+                    Unfit::Disturbed(Disturbance::Broke)
+                }
+            };
+            Some(reasons.first().map_or(Unfit::Disturbed(Disturbance::NoWindow), of))
+        }
         _ => None,
     }
 }

@@ -76,7 +76,49 @@ impl Difference {
     }
 }
 
-/// Compares one metric; `None` when it is not known in every block of both sides.
+/// Where a metric is not known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Unknown {
+    /// Which.
+    pub metric: Metric,
+    /// Pairs in which it is not known in both blocks, or runs of either side in which it is not; they
+    /// are left out.
+    pub units: usize,
+    /// Those among them in which a percentile lies among the requests without an answer.
+    pub by_failures: usize,
+    /// All pairs, or runs.
+    pub of: usize,
+}
+
+impl Unknown {
+    /// Whether what is left is too little to speak for the whole: it is left because it was better.
+    pub fn is_too_much(&self) -> bool {
+        2 * self.units > self.of
+    }
+}
+
+/// Where a metric is not known.
+pub fn unknown(metric: Metric, reference: &[Block], other: &[Block], layout: Layout) -> Unknown {
+    let is_unknown = |block: &Block| block.inward(metric).is_none();
+    let is_lost = |block: &Block| block.is_lost_to_failures(metric);
+    let pairs = || reference.iter().zip(other);
+    let runs = || reference.iter().chain(other);
+    let (units, by_failures, of) = match layout {
+        Layout::Runs => (
+            runs().filter(|run| is_unknown(run)).count(),
+            runs().filter(|run| is_lost(run)).count(),
+            runs().count(),
+        ),
+        Layout::Pairs | Layout::Processes => (
+            pairs().filter(|(a, b)| is_unknown(a) || is_unknown(b)).count(),
+            pairs().filter(|(a, b)| is_lost(a) || is_lost(b)).count(),
+            pairs().count(),
+        ),
+    };
+    Unknown { metric, units, by_failures, of }
+}
+
+/// Compares one metric; `None` when no pair, or no run of a side, knows it.
 pub fn difference(
     metric: Metric,
     reference: &[Block],
@@ -84,10 +126,21 @@ pub fn difference(
     layout: Layout,
     rng: &mut Rng,
 ) -> Option<Difference> {
-    let values = |side: &[Block]| -> Option<Vec<f64>> {
-        side.iter().map(|block| metric.inward(block.value(metric)?)).collect()
+    let is_known = |block: &&Block| block.inward(metric).is_some();
+    // What is not known on one side of a pair counts on neither.
+    let (reference, other): (Vec<Block>, Vec<Block>) = match layout {
+        Layout::Runs => (
+            reference.iter().filter(is_known).copied().collect(),
+            other.iter().filter(is_known).copied().collect(),
+        ),
+        Layout::Pairs | Layout::Processes => {
+            let pairs = reference.iter().zip(other);
+            pairs.filter(|(a, b)| is_known(a) && is_known(b)).unzip()
+        }
     };
-    let (a, b) = (values(reference)?, values(other)?);
+    let (reference, other) = (&reference[..], &other[..]);
+    let values = |side: &[Block]| side.iter().filter_map(|block| block.inward(metric)).collect();
+    let (a, b): (Vec<f64>, Vec<f64>) = (values(reference), values(other));
     if a.is_empty() || b.is_empty() {
         return None;
     }

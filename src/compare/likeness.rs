@@ -14,7 +14,15 @@ pub fn unlike(a: &RunResult, b: &RunResult) -> Vec<String> {
     let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     compare("kernel", known(&a.manifest.kernel), known(&b.manifest.kernel));
     compare("CPU", known(&a.manifest.cpu_model), known(&b.manifest.cpu_model));
+    compare("engine", engine(a), engine(b));
+    compare("threads", a.asked.threads.to_string(), b.asked.threads.to_string());
     compare("connections", a.asked.connections.to_string(), b.asked.connections.to_string());
+    let each = |result: &RunResult| match result.asked.requests_per_connection {
+        Some(requests) => requests.to_string(),
+        None => "without end".to_owned(),
+    };
+    compare("requests per connection", each(a), each(b));
+    compare("TLS", tls(a), tls(b));
     compare("pipeline depth", a.asked.depth.to_string(), b.asked.depth.to_string());
     let schedule = |result: &RunResult| match &result.asked.schedule {
         Some(schedule) => format!("{} {}", schedule.profile, schedule.arrivals),
@@ -29,6 +37,21 @@ pub fn unlike(a: &RunResult, b: &RunResult) -> Vec<String> {
         compare("request", request(a), request(b));
     }
     found
+}
+
+/// The backend without its features, which depend on the kernel.
+fn engine(result: &RunResult) -> String {
+    result.manifest.backend.split(' ').next().unwrap_or_default().to_owned()
+}
+
+fn tls(result: &RunResult) -> String {
+    match &result.total.tls {
+        None => "none".to_owned(),
+        Some(tls) => match &tls.facts {
+            Some(facts) => format!("{} {}", facts.version, facts.cipher),
+            None => "without a handshake".to_owned(),
+        },
+    }
 }
 
 /// Two builds on two ports are sent requests that differ in the Host field. Only lengths and hashes

@@ -68,14 +68,26 @@ impl Metric {
         self == Self::Failed
     }
 
+    /// The share of the requests that lie below it, if it is a percentile.
+    pub(super) fn percentile(self) -> Option<f64> {
+        match self {
+            Self::P50 => Some(0.5),
+            Self::P90 => Some(0.9),
+            Self::P99 => Some(0.99),
+            Self::P999 => Some(0.999),
+            Self::RequestsPerS | Self::Failed | Self::ServerCpu => None,
+        }
+    }
+
     /// A value on the scale that differences are taken on: its logarithm, unless it is a share.
     pub fn inward(self, value: f64) -> Option<f64> {
         if self.is_share() { Some(value) } else { (value > 0.0).then(|| value.ln()) }
     }
 
-    /// A difference on that scale as a relative difference; of a share, itself.
+    /// A difference on that scale as a relative difference; of shares itself, which no difference of
+    /// two shares goes beyond.
     pub(super) fn outward(self, difference: f64) -> f64 {
-        if self.is_share() { difference } else { difference.exp_m1() }
+        if self.is_share() { difference.clamp(-1.0, 1.0) } else { difference.exp_m1() }
     }
 
     /// A mean on that scale as a value.

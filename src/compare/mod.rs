@@ -15,11 +15,11 @@ mod metric;
 mod order;
 mod race;
 
-use crate::result::Interrupted;
+use crate::result::{Answers, Interrupted};
 use crate::rng::Rng;
 
-pub use blocks::{Block, Unfit, summarize, unfit};
-pub use difference::{Difference, Layout, Word, difference, judge, units_more};
+pub use blocks::{Block, Disturbance, Unfit, summarize, unfit};
+pub use difference::{Difference, Layout, Unknown, Word, difference, judge, units_more, unknown};
 pub use likeness::unlike;
 pub use metric::Metric;
 pub use order::{Order, is_steady};
@@ -39,13 +39,18 @@ pub struct Side {
     pub label: String,
     /// What was measured.
     pub blocks: Vec<Block>,
+    /// What was answered, in every block or run, whether it counts or not.
+    pub answers: Answers,
 }
 
 /// Another side beside the reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Against {
-    /// One for each metric that both sides know.
+    /// One for each metric that both sides know, in half of the pairs or runs at least; of the one that
+    /// decides, wherever it is known.
     pub differences: Vec<Difference>,
+    /// Where these, and the one that decides, are not known.
+    pub unknown: Vec<Unknown>,
     /// What is said of the metric that decides.
     pub word: Word,
     /// The error probability that the word was given at.
@@ -90,25 +95,41 @@ pub struct Terms {
     pub alpha: f64,
 }
 
+impl Against {
+    /// Where the metric that decides is not known, if anywhere.
+    pub fn unknown_of(&self, metric: Metric) -> Option<&Unknown> {
+        self.unknown.iter().find(|unknown| unknown.metric == metric)
+    }
+
+    /// Whether it is not known in so many pairs or runs that nothing can be decided.
+    pub fn is_little_known(&self, metric: Metric) -> bool {
+        self.unknown_of(metric).is_some_and(Unknown::is_too_much)
+    }
+}
+
 /// Compares `other` with `reference` in every metric that both know, and gives the verdict.
 pub fn against(reference: &[Block], other: &[Block], terms: &Terms, rng: &mut Rng) -> Against {
     let Terms { metric, margin, layout, alpha } = *terms;
-    let differences: Vec<Difference> = Metric::ALL
-        .into_iter()
-        .filter_map(|metric| difference(metric, reference, other, layout, rng))
-        .collect();
+    let all = Metric::ALL.map(|metric| unknown(metric, reference, other, layout));
+    let shown = all.iter().filter(|u| u.metric == metric || !u.is_too_much());
+    let differences: Vec<Difference> =
+        shown.clone().filter_map(|u| difference(u.metric, reference, other, layout, rng)).collect();
+    let unknown: Vec<Unknown> = shown.filter(|unknown| unknown.units > 0).copied().collect();
     let decisive = differences.iter().find(|difference| difference.metric == metric);
     let interval = decisive.and_then(|difference| difference.interval_at(alpha));
     let found = interval.map_or(Word::Undecided, |interval| judge(metric, interval, margin));
     let units = decisive.and_then(|found| found.estimate).map_or(0, |estimate| estimate.units);
     let is_by_few =
         matches!(found, Word::Faster | Word::Slower) && difference::is_too_few(layout, units);
-    let word = if is_by_few { Word::Undecided } else { found };
+    let is_little_known = unknown.iter().any(|u| u.metric == metric && u.is_too_much());
+    let word = if is_by_few || is_little_known { Word::Undecided } else { found };
     let more = match word {
-        Word::Undecided => decisive.and_then(|found| units_more(found, alpha, margin, layout)),
+        Word::Undecided if !is_little_known => {
+            decisive.and_then(|found| units_more(found, alpha, margin, layout))
+        }
         _ => None,
     };
-    Against { differences, word, alpha, is_by_few, more }
+    Against { differences, unknown, word, alpha, is_by_few, more }
 }
 
 #[cfg(test)]

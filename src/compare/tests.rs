@@ -385,6 +385,67 @@ fn ratios_are_of_geometric_means_and_shares_are_subtracted() {
     assert_eq!(difference(Metric::P50, &a, &b, Layout::Pairs, &mut rng), None, "not known");
 }
 
+/// A block with this p99 in milliseconds, if it is known, and this share of failures.
+fn late(p99_ms: Option<f64>, failed: f64) -> Block {
+    let latency_ns = [Some(1e6), Some(1e6), p99_ms.map(|ms| ms * 1e6), None];
+    Block { latency_ns, failed_share: Some(failed), ..Block::default() }
+}
+
+#[test]
+fn where_a_percentile_is_not_known_the_pair_is_left_out_and_counted_by_cause() {
+    let a: Vec<Block> = (0..12).map(|n| late(Some(2.0 + 0.001 * f64::from(n)), 0.0)).collect();
+    let mut b: Vec<Block> = (0..12).map(|n| late(Some(3.0 + 0.001 * f64::from(n)), 0.0)).collect();
+    // Two per cent failed, so that p99 lies among them; and too few requests once.
+    (b[3], b[7]) = (late(None, 0.02), late(None, 0.0));
+    let terms = Terms { metric: Metric::P99, margin: 0.01, layout: Layout::Pairs, alpha: SHOWN };
+    let found = against(&a, &b, &terms, &mut Rng::new(1));
+    let unknown = Unknown { metric: Metric::P99, units: 2, by_failures: 1, of: 12 };
+    assert_eq!(found.unknown, [unknown]);
+    assert_eq!((found.word, found.is_little_known(Metric::P99)), (Word::Slower, false));
+    let of = |metric| found.differences.iter().find(|d| d.metric == metric);
+    let p99 = of(Metric::P99).unwrap();
+    assert_eq!(p99.estimate.unwrap().units, 10);
+    assert!((p99.reference - 2e6).abs() < 1e4 && (p99.relative() - 0.5).abs() < 0.01);
+    // What failed is compared everywhere.
+    assert_eq!(of(Metric::Failed).unwrap().estimate.unwrap().units, 12);
+    assert!(of(Metric::P999).is_none(), "known nowhere");
+    let processes = Terms { layout: Layout::Processes, ..terms };
+    let one_each = |side: &[Block]| -> Vec<Block> {
+        (0..).zip(side).map(|(process, block)| Block { process, ..*block }).collect()
+    };
+    let found = against(&one_each(&a), &one_each(&b), &processes, &mut Rng::new(1));
+    let units = found.differences.iter().find(|d| d.metric == Metric::P99).unwrap();
+    assert_eq!(units.estimate.unwrap().units, 10, "a process without a value is none");
+}
+
+#[test]
+fn what_is_known_in_less_than_half_decides_nothing() {
+    let a: Vec<Block> = (0..20).map(|n| late(Some(2.0 + 0.001 * f64::from(n)), 0.0)).collect();
+    let mut b: Vec<Block> = (0..20).map(|n| late(Some(1.0 + 0.001 * f64::from(n)), 0.0)).collect();
+    b[..11].fill(late(None, 0.02));
+    let terms = Terms { metric: Metric::P99, margin: 0.01, layout: Layout::Pairs, alpha: SHOWN };
+    let found = against(&a, &b, &terms, &mut Rng::new(1));
+    assert_eq!((found.word, found.more), (Word::Undecided, None), "the blocks that were better");
+    assert!(found.is_little_known(Metric::P99) && !found.is_by_few);
+    // Nowhere at all is no reason to give up either.
+    b.fill(late(None, 0.02));
+    let found = against(&a, &b, &terms, &mut Rng::new(1));
+    assert_eq!((found.word, found.unknown[0].units), (Word::Undecided, 20));
+    assert!(found.differences.iter().all(|d| d.metric != Metric::P99));
+    assert!(found.differences.iter().any(|d| d.metric == Metric::Failed));
+    // Of another metric it is just not shown.
+    let other = Terms { metric: Metric::Failed, ..terms };
+    assert!(against(&a, &b, &other, &mut Rng::new(1)).unknown.is_empty());
+}
+
+#[test]
+fn shares_differ_by_no_more_than_the_whole() {
+    let (a, b) = (blocks(&[(1.0, 0.0), (1.0, 0.9)]), blocks(&[(1.0, 1.0), (1.0, 1.0)]));
+    let failed = difference(Metric::Failed, &a, &b, Layout::Pairs, &mut Rng::new(1)).unwrap();
+    assert!((failed.relative() - 0.55).abs() < 1e-9);
+    assert_eq!(failed.interval(), Some((-1.0, 1.0)), "two pairs know nothing more");
+}
+
 #[test]
 fn one_run_a_side_has_a_difference_and_no_interval() {
     let (a, b) = (blocks(&[(100.0, 0.0)]), blocks(&[(90.0, 0.0)]));
@@ -461,7 +522,11 @@ fn result(change: impl Fn(&mut RunResult)) -> RunResult {
             request_hash: 1,
             ..Asked::default()
         },
-        manifest: Manifest { kernel: Some("6.1".to_owned()), ..Manifest::default() },
+        manifest: Manifest {
+            kernel: Some("6.1".to_owned()),
+            backend: "uring (single_issuer)".to_owned(),
+            ..Manifest::default()
+        },
         ..RunResult::default()
     };
     change(&mut result);
@@ -480,6 +545,13 @@ fn results_that_differ_in_more_than_the_target_are_told_apart_by_name() {
     check(&|r| r.manifest.kernel = None, "kernel: 6.1 and unknown");
     check(&|r| r.manifest.cpu_model = Some("x".to_owned()), "CPU: unknown and x");
     check(&|r| r.asked.connections = 8, "connections: 64 and 8");
+    check(&|r| r.asked.threads = 8, "threads: 0 and 8");
+    check(&|r| r.manifest.backend = "epoll (x)".to_owned(), "engine: uring and epoll");
+    check(
+        &|r| r.asked.requests_per_connection = Some(1),
+        "requests per connection: without end and 1",
+    );
+    check(&|r| r.total.tls = Some(Default::default()), "TLS: none and without a handshake");
     check(&|r| r.asked.depth = 16, "pipeline depth: 1 and 16");
     check(&|r| r.asked.request_hash = 2, "request: 60 bytes (hash 0000000000000001) and");
     check(&|r| r.asked.schedule = Some(Schedule::default()), "rate: as fast as it goes and");
@@ -531,4 +603,16 @@ fn a_block_keeps_what_is_known_of_it() {
     let near = |value: Option<f64>, ns: f64| (value.unwrap() / ns - 1.0).abs() < 0.01;
     assert!(near(block.latency_ns[0], 1e6) && near(block.latency_ns[2], 1e6));
     assert_eq!(unfit(&RunResult::default()), Some(Unfit::Empty));
+    use crate::result::{Invalid, Verdict};
+    let late = Invalid::OwnLag { p99_ns: 2, limit_ns: 1 };
+    for (reasons, why) in [
+        (vec![late.clone(), Invalid::Gap { gap_ns: 1 }], Disturbance::SentLate),
+        (vec![Invalid::Gap { gap_ns: 1 }, late], Disturbance::StoodStill),
+        (vec![Invalid::Starved { share: 0.5 }], Disturbance::Starved),
+        (vec![Invalid::Suspended { suspended_ns: 1 }], Disturbance::Suspended),
+        (vec![], Disturbance::NoWindow),
+    ] {
+        run.verdict = Verdict::Invalid(reasons);
+        assert_eq!(unfit(&run), Some(Unfit::Disturbed(why)));
+    }
 }

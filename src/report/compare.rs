@@ -2,9 +2,13 @@
 
 use serde::Serialize;
 
+use super::schema::answers::Answers as AnswersObject;
 use super::table::grid;
-use super::{NOTE_CHARS_MAX, escape, json, words};
-use crate::compare::{Against, Comparison, Difference, Layout, Metric, SHOWN, Word};
+use super::{NOTE_CHARS_MAX, answers, escape, json, words};
+use crate::compare::{
+    Against, Comparison, Difference, Disturbance, Layout, Metric, SHOWN, Side, Unknown, Word,
+};
+use crate::result::Answers;
 use crate::units::{format_duration_ns, format_grouped};
 
 /// The version of the object.
@@ -13,6 +17,23 @@ const SCHEMA_VERSION: u32 = 1;
 const LABEL_CHARS_MAX: usize = 300;
 
 const BOLD: (&str, &str) = ("\u{1b}[1m", "\u{1b}[0m");
+
+/// What kept a block from being measured.
+pub fn disturbance(disturbance: Disturbance) -> &'static str {
+    match disturbance {
+        Disturbance::SentLate => "wring itself sent late",
+        Disturbance::Starved => "wring waited for its CPU",
+        Disturbance::StoodStill => "wring stood still for more than a second",
+        Disturbance::Suspended => "the machine was suspended",
+        Disturbance::Broke => "a worker of wring broke",
+        Disturbance::NoWindow => "the block did not come to its measurement",
+    }
+}
+
+/// `eof 100, timeout 20`; `None` where no request failed.
+pub fn failures(of: &Answers) -> Option<String> {
+    answers::causes(of)
+}
 
 /// The text report; its last line is the verdict.
 pub fn text(comparison: &Comparison, color: bool) -> Vec<u8> {
@@ -27,6 +48,13 @@ pub fn text(comparison: &Comparison, color: bool) -> Vec<u8> {
     for line in grid(&rows) {
         text += &line;
         text.push('\n');
+    }
+    let answers = answers_lines(comparison);
+    if !answers.is_empty() {
+        text += "\nAnswers\n";
+        for line in answers {
+            text += &format!("  {line}\n");
+        }
     }
     let notes = notes(comparison);
     if !notes.is_empty() {
@@ -57,6 +85,13 @@ pub fn markdown(comparison: &Comparison) -> Vec<u8> {
             text += &format!("| --- | --- |{}\n", " ---: |".repeat(row.len() - 2));
         }
     }
+    let answers = answers_lines(comparison);
+    if !answers.is_empty() {
+        text.push('\n');
+    }
+    for line in answers {
+        text += &format!("- {}\n", marked(&line));
+    }
     text +=
         &format!("\n<details><summary>How it was measured</summary>\n\n{}\n\n", setup(comparison));
     for side in &comparison.sides {
@@ -68,6 +103,27 @@ pub fn markdown(comparison: &Comparison) -> Vec<u8> {
     }
     text += "\n</details>\n";
     text.into_bytes()
+}
+
+/// What deserves a look among the answers, side by side: statuses that are no success, requests without
+/// an answer, failed checks.
+fn answers_lines(comparison: &Comparison) -> Vec<String> {
+    let sides = || comparison.sides.iter();
+    let has_other = sides().any(|side| side.answers.other() > 0);
+    let statuses = sides().filter(|_| has_other).map(|side| {
+        let outside = answers::outside(&side.answers);
+        let line = outside.unwrap_or_else(|| answers::classes(&side.answers));
+        format!("{}  {line}", side.name)
+    });
+    let failed = sides().filter_map(|side| {
+        let causes = answers::causes(&side.answers)?;
+        Some(format!("{}  requests that failed: {causes}", side.name))
+    });
+    let of = |side: &Side| {
+        let name = side.name.clone();
+        answers::checks(&side.answers).into_iter().map(move |line| format!("{name}  {line}"))
+    };
+    statuses.chain(failed).chain(sides().flat_map(of)).collect()
 }
 
 /// What Markdown would take for its own.
@@ -97,12 +153,18 @@ fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes: Vec<String> =
         comparison.notes.iter().map(|note| escape(note, NOTE_CHARS_MAX)).collect();
     for (side, other) in comparison.sides[1..].iter().zip(&comparison.others) {
+        let reference = comparison.sides.first();
+        let sides = [reference, Some(side)].into_iter().flatten().collect::<Vec<_>>();
+        notes.extend(other.unknown.iter().map(|unknown| left_out(comparison, &sides, unknown)));
         let Some(difference) = decisive(comparison, other) else { continue };
         let excludes_zero =
             difference.interval().is_some_and(|(low, high)| low > 0.0 || high < 0.0);
         if other.is_by_few {
             notes.push(format!("{}: {}", side.name, by_few(comparison.layout)));
-        } else if other.word == Word::Undecided && excludes_zero {
+        } else if other.word == Word::Undecided
+            && excludes_zero
+            && !other.is_little_known(comparison.metric)
+        {
             notes.push(format!(
                 "{}: the interval excludes zero, but a verdict asked for {:.4} % certainty here \
                  instead of 95, so that fewer than one comparison in a hundred of a server with \
@@ -124,6 +186,40 @@ fn notes(comparison: &Comparison) -> Vec<String> {
         notes.push(format!("interrupted by {} before it was decided", words::interrupted(by)));
     }
     notes
+}
+
+/// That pairs or runs do not count for a metric, and why it is not known in them.
+fn left_out(comparison: &Comparison, sides: &[&Side], unknown: &Unknown) -> String {
+    let Unknown { metric, units, by_failures, of } = *unknown;
+    let what = match comparison.layout {
+        Layout::Runs => "runs",
+        Layout::Pairs | Layout::Processes => "pairs of blocks",
+    };
+    let failed = || {
+        let of = |side: &&Side| Some(format!("{}: {}", side.name, answers::causes(&side.answers)?));
+        let sides: Vec<String> = sides.iter().filter_map(of).collect();
+        format!(
+            "in {} so many requests failed, which is slower than any answer, that it lies among them \
+             (in all {})",
+            format_grouped(by_failures as u64),
+            sides.join("; ")
+        )
+    };
+    let few = || match metric {
+        Metric::ServerCpu => "a process of the server ended meanwhile".to_owned(),
+        _ => "fewer than ten requests lie above it there: a longer --block gives more".to_owned(),
+    };
+    let why = match units - by_failures {
+        0 => failed(),
+        _ if by_failures == 0 => few(),
+        _ => format!("{}; elsewhere {}", failed(), few()),
+    };
+    format!(
+        "{} is not known in {} of {} {what}, which are left out for it: {why}",
+        metric.name(),
+        format_grouped(units as u64),
+        format_grouped(of as u64)
+    )
 }
 
 /// Why an interval alone is not believed.
@@ -245,10 +341,18 @@ fn verdicts(comparison: &Comparison) -> Vec<String> {
                     plain(comparison.margin)
                 ),
                 Word::Undecided => {
-                    let more = other.more.map_or_else(String::new, |more| {
-                        let more = more_needed(comparison.layout, more);
-                        format!("; some {more} would tell")
-                    });
+                    let more = match (other.more, other.unknown_of(comparison.metric)) {
+                        (Some(more), _) => {
+                            format!("; some {} would tell", more_needed(comparison.layout, more))
+                        }
+                        (None, Some(unknown)) if unknown.is_too_much() => format!(
+                            "; it is not known in {} of {} {}",
+                            unknown.units,
+                            unknown.of,
+                            if comparison.layout == Layout::Runs { "runs" } else { "pairs" }
+                        ),
+                        _ => String::new(),
+                    };
                     format!(
                         "verdict: {name} is {word} against {reference} in {metric} at {amount} % \
                          (95 %: {interval}){more}"
@@ -278,6 +382,8 @@ struct SideObject {
     name: String,
     label: String,
     blocks: Vec<BlockObject>,
+    /// What was answered, in every block or run, whether it counts or not.
+    answers: AnswersObject,
 }
 
 #[derive(Serialize)]
@@ -305,6 +411,18 @@ struct AgainstObject {
     /// Pairs, starts or runs more that it would take.
     units_more: Option<u64>,
     differences: Vec<DifferenceObject>,
+    /// Metrics that are not known everywhere.
+    left_out: Vec<LeftOutObject>,
+}
+
+/// Pairs or runs that do not count for a metric, which is not known in them.
+#[derive(Serialize)]
+struct LeftOutObject {
+    metric: &'static str,
+    units: usize,
+    /// Those among them in which it lies among requests that failed.
+    by_failures: usize,
+    of: usize,
 }
 
 #[derive(Serialize)]
@@ -344,6 +462,7 @@ pub fn json(comparison: &Comparison) -> Vec<u8> {
                 by_few: other.is_by_few,
                 units_more: other.more,
                 differences: other.differences.iter().map(difference_object).collect(),
+                left_out: other.unknown.iter().map(left_out_object).collect(),
             })
             .collect(),
         interrupted: comparison.interrupted.map(words::interrupted),
@@ -351,7 +470,7 @@ pub fn json(comparison: &Comparison) -> Vec<u8> {
     })
 }
 
-fn side_object(side: &crate::compare::Side) -> SideObject {
+fn side_object(side: &Side) -> SideObject {
     let block = |block: &crate::compare::Block| BlockObject {
         process: block.process,
         requests_per_s: block.value(Metric::RequestsPerS),
@@ -367,7 +486,13 @@ fn side_object(side: &crate::compare::Side) -> SideObject {
         name: side.name.clone(),
         label: side.label.clone(),
         blocks: side.blocks.iter().map(block).collect(),
+        answers: answers::to_schema(&side.answers),
     }
+}
+
+fn left_out_object(unknown: &Unknown) -> LeftOutObject {
+    let Unknown { metric, units, by_failures, of } = *unknown;
+    LeftOutObject { metric: metric.key(), units, by_failures, of }
 }
 
 fn difference_object(difference: &Difference) -> DifferenceObject {
@@ -402,6 +527,7 @@ mod tests {
             name: name.to_owned(),
             label: format!("http://{name}/"),
             blocks: values.iter().map(block).collect(),
+            answers: Answers::default(),
         };
         let sides = vec![side("A", a), side("B", b)];
         let terms = Terms {
@@ -511,6 +637,65 @@ verdict: B is slower than A in requests/sec by 3.1 % (95 %: 2.9 to 3.3)
             let what = if layout == Layout::Runs { "run" } else { "start" };
             assert!(text.ends_with(&format!("; some 1 more {what} would tell\n")), "{text}");
         }
+    }
+
+    /// Answers of which some are no success, some failed a check, and some never came.
+    fn answers() -> Answers {
+        use crate::outcome::Failure;
+        use crate::result::RunResult;
+        let mut result = RunResult::default();
+        result.asked.checks.statuses = crate::units::parse_statuses("2xx", ',').ok();
+        result.total.phases[2].statuses[200] = 10;
+        result.total.phases[2].statuses[404] = 30;
+        result.total.phases[2].failed.add(Failure::Eof, 5);
+        Answers::of(&result)
+    }
+
+    #[test]
+    fn answers_that_are_no_success_are_told_for_each_side() {
+        let mut comparison = slower();
+        assert!(!shown(text(&comparison, false)).contains("Answers"));
+        comparison.sides[1].answers.add(&answers());
+        let lines = [
+            "A  none came",
+            "B  2xx 10, 4xx 30: 30 of 40 are outside 2xx and 3xx",
+            "B  requests that failed: eof 5",
+            "B  30 of 40 answers failed the check of their status (expected: 2xx)",
+        ];
+        let in_text = format!("\nAnswers\n  {}\n\nNotes\n", lines.join("\n  "));
+        let text = shown(text(&comparison, false));
+        assert!(text.contains(&in_text), "{text}");
+        let in_markdown = format!("|\n\n- {}\n\n<details>", lines.join("\n- "));
+        let markdown = shown(markdown(&comparison));
+        assert!(markdown.contains(&in_markdown), "{markdown}");
+        let value: serde_json::Value = serde_json::from_slice(&json(&comparison)).unwrap();
+        let of = &value["sides"][1]["answers"];
+        assert_eq!((&of["outside_2xx_3xx"], &of["classes"]["4xx"]), (&30.into(), &30.into()));
+        assert_eq!((&of["failed"]["eof"], &of["failed_checks"]["status"]), (&5.into(), &30.into()));
+    }
+
+    #[test]
+    fn pairs_in_which_a_percentile_is_not_known_are_told_with_the_cause() {
+        let mut comparison = slower();
+        comparison.metric = Metric::P99;
+        comparison.sides[1].answers.add(&answers());
+        let other = &mut comparison.others[0];
+        other.word = Word::Undecided;
+        other.unknown = vec![Unknown { metric: Metric::P99, units: 3, by_failures: 3, of: 4 }];
+        let text = shown(text(&comparison, false));
+        let note = "latency p99 is not known in 3 of 4 pairs of blocks, which are left out for it: in \
+                    3 so many requests failed, which is slower than any answer, that it lies among \
+                    them (in all B: eof 5)";
+        assert!(text.contains(note), "{text}");
+        let verdict = "verdict: B is undecided against A in latency p99 at ? % (95 %: unknown); it is \
+                       not known in 3 of 4 pairs\n";
+        assert!(text.ends_with(verdict), "{text}");
+        comparison.others[0].unknown[0] =
+            Unknown { metric: Metric::P50, units: 1, by_failures: 0, of: 4 };
+        let text = shown(super::text(&comparison, false));
+        assert!(text.contains("fewer than ten requests lie above it there"), "{text}");
+        let value: serde_json::Value = serde_json::from_slice(&json(&comparison)).unwrap();
+        assert_eq!(value["comparisons"][0]["left_out"][0]["metric"], "p50_ns");
     }
 
     #[test]

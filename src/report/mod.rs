@@ -7,6 +7,7 @@
 //! disagree. What a renderer derives (percentiles, shares, sentences) is derived when it renders
 //! and never read back from a stored file.
 
+mod answers;
 mod checks;
 pub mod compare;
 mod connections;

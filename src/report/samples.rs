@@ -224,6 +224,7 @@ pub(super) fn run(sample: Sample) -> RunResult {
             timeout_ns: 2_000_000_000,
             interval_ns: 1_000_000_000,
             seed: u64::MAX,
+            requests_per_connection: Some(1000),
             request_bytes: 40,
             request_hash: 0xcbf2_9ce4_8422_2325,
             ..Asked::default()

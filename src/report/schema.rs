@@ -14,6 +14,7 @@
 //!   loop has at the send; `requests.due` repeats the phases, where due requests are counted; the
 //!   verdict has kinds of its own for a schedule.
 
+pub mod answers;
 mod checks;
 mod connections;
 pub mod machine;
@@ -79,6 +80,10 @@ pub struct Report {
     /// negative if they fell; null unless they drifted; derived.
     #[serde(default)]
     pub drift_share: Option<f64>,
+    /// When they did, since the window's start; null where that was little by little, or not at all;
+    /// derived.
+    #[serde(default)]
+    pub drift_at_ns: Option<u64>,
     /// What the window cost the target; null unless its processes were named.
     #[serde(default)]
     pub server: Option<server::ServerCost>,
@@ -216,6 +221,9 @@ pub struct Asked {
     pub threads: u32,
     /// Most requests outstanding on one connection.
     pub depth: u32,
+    /// Requests after which a connection is replaced; null is never.
+    #[serde(default)]
+    pub requests_per_connection: Option<u32>,
     /// Length of the window, if bounded by time.
     pub duration_ns: Option<u64>,
     /// Requests in the window, if bounded by count.

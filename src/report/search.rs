@@ -1,15 +1,16 @@
 //! What a search found: text, JSON and CSV.
 
-use crate::result::{Invalid, Verdict};
+use crate::result::threshold::Aim;
+use crate::result::{Answers, Invalid, Verdict};
 use crate::search::{
-    Ceiling, Claim, Ended, Finding, Found, FoundPoint, FoundTrial, Latencies, Load, Purpose,
-    Standing, Stopped,
+    Ceiling, CeilingEnded, Claim, Ended, Finding, Found, FoundPoint, FoundTrial, Latencies, Load,
+    Purpose, Standing, Stopped,
 };
 use crate::units::{format_duration_ns, format_grouped};
 
 use super::page::{GREEN, Page, RED, YELLOW};
 use super::schema::search as schema;
-use super::{NOTE_CHARS_MAX, URL_CHARS_MAX, escape, json as to_json, server, words};
+use super::{NOTE_CHARS_MAX, URL_CHARS_MAX, answers, escape, json as to_json, server, words};
 
 /// Columns of the longest bar of a plot.
 const BAR_COLUMNS: f64 = 40.0;
@@ -25,10 +26,14 @@ pub struct FoundCeiling {
     pub options: Vec<String>,
     /// How long it took, in nanoseconds.
     pub elapsed_ns: u64,
+    /// Why it ended; `None` when it was stopped.
+    pub ended: Option<CeilingEnded>,
     /// Why it was stopped.
     pub stopped: Option<Stopped>,
     /// What was measured.
     pub ceiling: Ceiling,
+    /// What was answered under all loads.
+    pub answers: Answers,
 }
 
 /// A rate with as many digits as a search tells apart.
@@ -80,6 +85,17 @@ fn ended(found: &Found) -> &'static str {
         (None, Some(Ended::TimeUp) | None) => "time up",
         (None, Some(Ended::Missed)) => "missed",
         (None, Some(Ended::Unbounded)) => "unbounded",
+        (None, Some(Ended::OutOfReach)) => "out of reach",
+    }
+}
+
+fn ceiling_ended(found: &FoundCeiling) -> &'static str {
+    match (&found.stopped, found.ended) {
+        (Some(stopped), _) => stopped_word(stopped),
+        (None, Some(CeilingEnded::Found)) => "done",
+        (None, Some(CeilingEnded::TimeUp) | None) => "time up",
+        (None, Some(CeilingEnded::MostAllowed { .. })) => "most allowed",
+        (None, Some(CeilingEnded::Disturbed)) => "disturbed",
     }
 }
 
@@ -141,7 +157,12 @@ fn spoiled_reason(verdict: &Verdict) -> String {
     };
     match first {
         Some(Invalid::OwnLag { p99_ns, .. }) => {
-            format!("wring itself sent late nearly all the time, p99 {}", time(Some(*p99_ns)))
+            let late = "wring itself sent late nearly all the time";
+            // Of too few requests there is no percentile.
+            match p99_ns {
+                0 => late.to_owned(),
+                ns => format!("{late}, p99 {}", time(Some(*ns))),
+            }
         }
         Some(Invalid::Gap { gap_ns }) => {
             format!("wring stood still for {}", time(Some(*gap_ns)))
@@ -149,16 +170,38 @@ fn spoiled_reason(verdict: &Verdict) -> String {
         Some(Invalid::Suspended { suspended_ns }) => {
             format!("the machine was suspended for {}", time(Some(*suspended_ns)))
         }
-        _ => words::verdict_word(verdict).to_owned(),
+        Some(Invalid::Starved { share }) => {
+            format!("a worker waited for its CPU for {} % of the time", words::percent(*share))
+        }
+        Some(Invalid::OwnShed { count }) => {
+            format!("wring itself was late for the deadline of {} requests", format_grouped(*count))
+        }
+        Some(Invalid::NeverReached { .. } | Invalid::Lost { .. }) => {
+            "there was no connection to a server".to_owned()
+        }
+        Some(Invalid::SpeaksTls) => "plain requests went to a port for TLS".to_owned(),
+        Some(Invalid::WorkerBroke) => "a worker's backend broke".to_owned(),
+        Some(Invalid::IdentityBroken { name }) => format!("identity {name} is broken"),
+        None if verdict.is_short_of_time() => "wring's workers had no time to spare".to_owned(),
+        None => words::verdict_word(verdict).to_owned(),
+    }
+}
+
+/// What helps against it.
+fn spoiled_advice(verdict: &Verdict) -> &'static str {
+    if verdict.is_short_of_time() {
+        "give wring more CPUs (-t, --cpus)"
+    } else {
+        "wring doctor may tell why"
     }
 }
 
 /// Said when a load is measured.
 pub fn load_line(load: &Load) -> String {
-    let limited = match (load.is_valid, load.is_generator_limited) {
-        (false, _) => "; invalid",
-        (true, true) => "; wring had no time to spare",
-        (true, false) => "",
+    let limited = match (&load.spoiled, load.is_generator_limited) {
+        (Some(verdict), _) => format!("; does not count: {}", spoiled_reason(verdict)),
+        (None, true) => "; wring had no time to spare".to_owned(),
+        (None, false) => String::new(),
     };
     format!(
         "{} connections, {} deep: {}, p99 {}{limited}",
@@ -178,6 +221,14 @@ pub fn died(error: &str, trial: u64, rate_per_s: f64) -> String {
     )
 }
 
+/// What is said of a target that answers nothing any more.
+pub fn hangs(trial: u64, rate_per_s: f64) -> String {
+    format!(
+        "the target answered no request of trial {trial} at {}, nor when it was repeated: it hangs",
+        rate(rate_per_s)
+    )
+}
+
 /// The report for people.
 pub fn text(found: &Found, color: bool, verbose: bool) -> Vec<u8> {
     let mut page = Page { text: String::new(), color };
@@ -192,6 +243,7 @@ pub fn text(found: &Found, color: bool, verbose: bool) -> Vec<u8> {
         format_duration_ns(found.elapsed_ns)
     ));
     bracket(found, &mut page);
+    answers_section(&found.answers, &mut page);
     curve(found, &mut page);
     if verbose || found.trials.len() <= 60 {
         trials(found, &mut page);
@@ -199,6 +251,29 @@ pub fn text(found: &Found, color: bool, verbose: bool) -> Vec<u8> {
     notes(found, &mut page);
     verdict(found, &mut page);
     page.text.into_bytes()
+}
+
+/// What deserves a look among the answers: statuses that are no success, requests without an answer,
+/// and failed checks.
+fn answers_section(of: &Answers, page: &mut Page) {
+    let (outside, failed, checks) =
+        (answers::outside(of), answers::causes(of), answers::checks(of));
+    if outside.is_none() && failed.is_none() && checks.is_empty() {
+        return;
+    }
+    page.heading("Answers");
+    page.line(&outside.unwrap_or_else(|| answers::classes(of)));
+    if let Some(causes) = failed {
+        page.line(&format!("requests that failed: {causes}"));
+    }
+    checks.iter().for_each(|line| page.line(line));
+}
+
+/// Why trials at the upper end did not count, the latest of them.
+fn reason_at(found: &Found, place: Option<usize>) -> Option<&Verdict> {
+    let rate_per_s = found.points[place?].rate_per_s;
+    let at = |trial: &&FoundTrial| trial.rate_per_s == rate_per_s;
+    found.trials.iter().rev().filter(at).find_map(|trial| trial.spoiled.as_ref())
 }
 
 fn bracket(found: &Found, page: &mut Page) {
@@ -234,10 +309,12 @@ fn bracket(found: &Found, page: &mut Page) {
         None => page.line("held: none of the rates tried"),
     }
     match found.failed.map(|failed| &found.points[failed]) {
-        Some(point) if point.standing == Standing::OutOfReach => page.line(&format!(
-            "out of reach: {}: wring itself spoiled {} trials there",
+        Some(point) if found.is_cut_off() => page.line(&format!(
+            "out of reach: {}: wring itself spoiled {} trials there{}",
             rate(point.rate_per_s),
-            point.spoiled
+            point.spoiled,
+            reason_at(found, found.failed)
+                .map_or_else(String::new, |verdict| format!(": {}", spoiled_reason(verdict)))
         )),
         Some(failed) => page.line(&format!(
             "failed: {}, {} in {} trials: {}",
@@ -366,18 +443,41 @@ fn notes(found: &Found, page: &mut Page) {
     let spoiled: u32 = found.points.iter().map(|point| point.spoiled).sum();
     if spoiled > 0 {
         let cause = found.trials.iter().rev().find_map(|trial| trial.spoiled.as_ref());
-        let cause = match cause {
-            Some(verdict) if verdict.is_short_of_time() => {
-                "its workers had no time to spare; give it more CPUs (-t, --cpus)"
-            }
-            _ => "it sent late, stood still or got no CPU; wring doctor may tell why",
-        };
-        lines.push(format!("wring itself spoiled {spoiled} trials, which do not count: {cause}"));
+        let cause = cause.map_or_else(String::new, |verdict| {
+            format!(": {}; {}", spoiled_reason(verdict), spoiled_advice(verdict))
+        });
+        lines.push(format!("wring itself spoiled {spoiled} trials, which do not count{cause}"));
+    }
+    if found.held.is_none() {
+        lines.extend(found.claims.iter().filter_map(|claim| too_few(found, claim)));
     }
     if !lines.is_empty() {
         page.heading("Notes");
         lines.iter().for_each(|line| page.line(line));
     }
+}
+
+/// That there were too few requests at any rate to show that few enough fail.
+fn too_few(found: &Found, claim: &Claim) -> Option<String> {
+    let Claim::Share(_, Aim::Failed { .. }) = claim else { return None };
+    let index = found.claims.iter().position(|known| known == claim)?;
+    let is_open = |point: &&FoundPoint| {
+        point.claims.get(index).is_some_and(|&(share, finding)| {
+            finding == Finding::Open && share <= claim.allowed() && point.trials > 0
+        })
+    };
+    let open = found.points.iter().filter(is_open);
+    let highest = open.map(|point| point.rate_per_s).max_by(f64::total_cmp)?;
+    let requests = claim.requests_least();
+    let needed_ns = requests / highest * SECOND_NS;
+    Some(format!(
+        "that {} holds takes some {} requests at one rate to be shown, at {} some {}: --max-duration \
+         gives it more time",
+        escape(&claim.to_string(), NOTE_CHARS_MAX),
+        format_grouped(requests as u64),
+        rate(highest),
+        format_duration_ns(needed_ns as u64)
+    ))
 }
 
 fn verdict(found: &Found, page: &mut Page) {
@@ -392,10 +492,21 @@ fn conclusion(found: &Found) -> (&'static str, String) {
     let held = found.held.map(|held| rate(found.points[held].rate_per_s));
     let failed = found.failed.map(|failed| rate(found.points[failed].rate_per_s));
     let bracket = match (&held, &failed) {
+        (Some(held), Some(rate)) if found.is_cut_off() => {
+            format!("{objective} holds at {held}; {rate} is out of wring's reach{}", why(found))
+        }
+        (None, Some(cut_off)) if found.is_cut_off() => {
+            let why = why(found);
+            let failed = found.points.iter().find(|point| point.standing == Standing::Failed);
+            let failed = failed.map_or_else(String::new, |point| {
+                format!("fails at {} and ", rate(point.rate_per_s))
+            });
+            format!("{objective} {failed}cannot be judged at {cut_off}{why}; no rate held so far")
+        }
         (Some(held), Some(failed)) => format!("{objective} holds at {held} and fails at {failed}"),
         (Some(held), None) => format!("{objective} holds at {held}; no rate failed so far"),
         (None, Some(failed)) => format!("{objective} fails at {failed}; no rate held so far"),
-        (None, None) => format!("nothing is known of {objective} yet"),
+        (None, None) => format!("no rate was shown to meet {objective}"),
     };
     match (&found.stopped, found.ended) {
         (Some(Stopped::Trouble(what)), _) => {
@@ -421,14 +532,36 @@ fn conclusion(found: &Found) -> (&'static str, String) {
                 "{bracket}, up to sixteen times what a closed loop got: try more connections (-c)"
             ),
         ),
-        (None, Some(Ended::TimeUp) | None) => {
-            (YELLOW, format!("{bracket}; the time was up: --max-duration gives it more"))
+        (None, Some(Ended::OutOfReach)) => {
+            let lowest = found.points.first().map_or_else(String::new, |p| rate(p.rate_per_s));
+            let why = why(found);
+            (
+                RED,
+                format!(
+                    "{objective} cannot be judged by wring here, not even at {lowest}, the lowest \
+                     rate tried{why}"
+                ),
+            )
         }
+        (None, Some(Ended::TimeUp) | None) => {
+            let color = if found.held.is_some() { YELLOW } else { RED };
+            (color, format!("{bracket}; the time was up: --max-duration gives it more"))
+        }
+    }
+}
+
+/// `: wring itself sent late …; wring doctor may tell why`
+fn why(found: &Found) -> String {
+    let latest = || found.trials.iter().rev().find_map(|trial| trial.spoiled.as_ref());
+    match reason_at(found, found.failed).or_else(latest) {
+        Some(verdict) => format!(" ({}; {})", spoiled_reason(verdict), spoiled_advice(verdict)),
+        None => String::new(),
     }
 }
 
 /// One object in one line, with a line end.
 pub fn json(found: &Found) -> Vec<u8> {
+    let upper_per_s = found.failed.map(|failed| found.points[failed].rate_per_s);
     to_json::to_safe_bytes(&schema::Search {
         schema_version: schema::SEARCH_SCHEMA_VERSION,
         kind: "wring-search".to_owned(),
@@ -443,7 +576,8 @@ pub fn json(found: &Found) -> Vec<u8> {
         elapsed_ns: found.elapsed_ns,
         closed_loop_per_s: found.probe_per_s,
         held_per_s: found.held.map(|held| found.points[held].rate_per_s),
-        failed_per_s: found.failed.map(|failed| found.points[failed].rate_per_s),
+        failed_per_s: upper_per_s.filter(|_| !found.is_cut_off()),
+        out_of_reach_per_s: upper_per_s.filter(|_| found.is_cut_off()),
         width: found.bracket_width(),
         width_asked: found.width,
         estimate_per_s: found.estimate_per_s,
@@ -451,6 +585,7 @@ pub fn json(found: &Found) -> Vec<u8> {
         contradictory: found.is_contradictory,
         curve: found.points.iter().map(schema_rate).collect(),
         trials: found.trials.iter().map(schema_trial).collect(),
+        answers: answers::to_schema(&found.answers),
     })
 }
 
@@ -486,6 +621,7 @@ fn schema_trial(trial: &FoundTrial) -> schema::Trial {
         missed_shares: trial.shares.clone(),
         latency: latency(&trial.latencies),
         spoiled: trial.spoiled.as_ref().map(|verdict| words::verdict_word(verdict).to_owned()),
+        spoiled_reason: trial.spoiled.as_ref().map(spoiled_reason),
     }
 }
 
@@ -554,8 +690,8 @@ pub fn ceiling_text(found: &FoundCeiling, color: bool) -> Vec<u8> {
                 format_grouped(load.requests_per_s.round() as u64),
                 time(load.latencies.p50_ns),
                 time(load.latencies.p99_ns),
-                match (load.is_valid, load.is_generator_limited) {
-                    (false, _) => "invalid".to_owned(),
+                match (load.is_valid(), load.is_generator_limited) {
+                    (false, _) => "does not count".to_owned(),
                     (true, true) => "wring-limited".to_owned(),
                     (true, false) => String::new(),
                 },
@@ -564,6 +700,8 @@ pub fn ceiling_text(found: &FoundCeiling, color: bool) -> Vec<u8> {
         }
         page.grid(&rows);
     }
+    answers_section(&found.answers, &mut page);
+    ceiling_notes(found, &mut page);
     let (color, text) = ceiling_conclusion(found);
     page.text += "\nverdict: ";
     page.colored(color, &text);
@@ -571,38 +709,114 @@ pub fn ceiling_text(found: &FoundCeiling, color: bool) -> Vec<u8> {
     page.text.into_bytes()
 }
 
+/// Loads that were disturbed: measured again, or left out.
+fn ceiling_notes(found: &FoundCeiling, page: &mut Page) {
+    let disturbed: Vec<&Verdict> =
+        found.ceiling.loads().iter().filter_map(|load| load.spoiled.as_ref()).collect();
+    let Some(last) = disturbed.last() else { return };
+    page.heading("Notes");
+    let reason = spoiled_reason(last);
+    page.line(&format!(
+        "{} of {} loads do not count and were measured again: {reason}; {}",
+        disturbed.len(),
+        found.ceiling.loads().len(),
+        spoiled_advice(last)
+    ));
+    for (connections, depth) in found.ceiling.left_out() {
+        page.line(&format!("left out, disturbed each time: {}", load_flags(connections, depth)));
+    }
+}
+
+/// `-c 64 -p 4`
+fn load_flags(connections: u32, depth: u32) -> String {
+    match depth {
+        1 => format!("-c {connections}"),
+        depth => format!("-c {connections} -p {depth}"),
+    }
+}
+
 fn ceiling_conclusion(found: &FoundCeiling) -> (&'static str, String) {
-    let load = |load: &Load| match load.depth {
-        1 => format!("-c {}", load.connections),
-        depth => format!("-c {} -p {depth}", load.connections),
+    let load = |load: &Load| load_flags(load.connections, load.depth);
+    let ceiling = &found.ceiling;
+    let (Some(most), Some(enough)) = (ceiling.most(), ceiling.enough()) else {
+        return (RED, no_load(found));
     };
-    let most = match (found.ceiling.most(), found.ceiling.enough()) {
-        (Some(most), Some(enough)) => {
-            let limited = if most.is_generator_limited {
-                "; wring had no time to spare there, so the target may do more: give wring more CPUs \
-                 (-t, --cpus)"
-            } else {
-                ""
-            };
+    let limited = if most.is_generator_limited {
+        "; wring had no time to spare there, so the target may do more: give wring more CPUs (-t, \
+         --cpus)"
+    } else {
+        ""
+    };
+    let at_least = format!("at least {}, with {}", rate(most.requests_per_s), load(most));
+    match (&found.stopped, found.ended) {
+        (Some(Stopped::Trouble(what)), _) => {
+            let what = escape(what, NOTE_CHARS_MAX);
+            (RED, format!("stopped: {what}; until then {at_least}"))
+        }
+        (Some(stopped), _) => {
+            (YELLOW, format!("interrupted by {}; so far {at_least}", stopped_word(stopped)))
+        }
+        (None, Some(CeilingEnded::Found)) => (
+            if most.is_generator_limited { YELLOW } else { GREEN },
             format!(
                 "{} at most, with {}; {} is enough for 98 % of it{limited}",
                 rate(most.requests_per_s),
                 load(most),
                 load(enough)
+            ),
+        ),
+        (None, Some(CeilingEnded::MostAllowed { connections, depth })) => {
+            let (connections_max, depth_max) = ceiling.most_allowed();
+            let of = [(connections, "-c", connections_max), (depth, "-p", depth_max)];
+            let of = of.iter().filter(|(is_it, ..)| *is_it);
+            let allowed: Vec<String> = of.map(|(_, flag, most)| format!("{flag} {most}")).collect();
+            let raise = match (connections, depth) {
+                (true, false) => "--max-connections",
+                (false, true) => "--max-pipeline",
+                _ => "--max-connections and --max-pipeline",
+            };
+            (
+                YELLOW,
+                format!(
+                    "{at_least}; the rate still rose there, and {} is the most allowed: raise \
+                     {raise}{limited}",
+                    allowed.join(" ")
+                ),
             )
         }
-        _ => "no load could be measured".to_owned(),
-    };
-    match &found.stopped {
-        Some(Stopped::Trouble(what)) => {
-            let what = escape(what, NOTE_CHARS_MAX);
-            (RED, format!("stopped: {what}; until then {most}"))
+        (None, Some(CeilingEnded::Disturbed)) => {
+            let cause = ceiling.loads().iter().rev().find_map(|load| load.spoiled.as_ref());
+            let cause = cause.map_or_else(String::new, |verdict| {
+                format!(": {}; {}", spoiled_reason(verdict), spoiled_advice(verdict))
+            });
+            (YELLOW, format!("{at_least}; larger loads could not be judged{cause}"))
         }
-        Some(stopped) => {
-            (YELLOW, format!("interrupted by {}; so far {most}", stopped_word(stopped)))
+        (None, Some(CeilingEnded::TimeUp) | None) => (
+            YELLOW,
+            format!(
+                "{at_least}; the time was up before it was known whether more gain anything: \
+                 --max-duration gives it more{limited}"
+            ),
+        ),
+    }
+}
+
+/// Why there is no load to speak of.
+fn no_load(found: &FoundCeiling) -> String {
+    let cause = found.ceiling.loads().iter().rev().find_map(|load| load.spoiled.as_ref());
+    match (&found.stopped, cause) {
+        (Some(Stopped::Trouble(what)), _) => {
+            format!("stopped: {}; no load was measured", escape(what, NOTE_CHARS_MAX))
         }
-        None if found.ceiling.most().is_none() => (RED, most),
-        None => (GREEN, most),
+        (Some(stopped), _) => {
+            format!("interrupted by {}; no load was measured", stopped_word(stopped))
+        }
+        (None, Some(verdict)) => format!(
+            "no load could be judged by wring here: {}; {}",
+            spoiled_reason(verdict),
+            spoiled_advice(verdict)
+        ),
+        (None, None) => "no load could be measured".to_owned(),
     }
 }
 
@@ -614,19 +828,25 @@ pub fn ceiling_json(found: &FoundCeiling) -> Vec<u8> {
         requests_per_s: load.requests_per_s,
         latency: latency(&load.latencies),
         generator_limited: load.is_generator_limited,
-        valid: load.is_valid,
+        valid: load.is_valid(),
+        invalid_reason: load.spoiled.as_ref().map(spoiled_reason),
     };
+    let left_out = found.ceiling.left_out().into_iter();
     to_json::to_safe_bytes(&schema::Ceiling {
         schema_version: schema::SEARCH_SCHEMA_VERSION,
         kind: "wring-ceiling".to_owned(),
         url: found.url.clone(),
         options: found.options.clone(),
-        ended: found.stopped.as_ref().map_or("done", stopped_word).to_owned(),
+        ended: ceiling_ended(found).to_owned(),
         trouble: trouble(found.stopped.as_ref()),
         elapsed_ns: found.elapsed_ns,
         most: found.ceiling.most().map(load),
         enough: found.ceiling.enough().map(load),
         loads: found.ceiling.loads().iter().map(load).collect(),
+        left_out: left_out
+            .map(|(connections, depth)| schema::LeftOut { connections, depth })
+            .collect(),
+        answers: answers::to_schema(&found.answers),
     })
 }
 
@@ -644,7 +864,7 @@ pub fn ceiling_csv(found: &FoundCeiling) -> Vec<u8> {
             load.depth,
             load.requests_per_s,
             u8::from(load.is_generator_limited),
-            u8::from(load.is_valid)
+            u8::from(load.is_valid())
         );
     }
     text.into_bytes()
@@ -709,6 +929,7 @@ mod tests {
                 shares: vec![0.008, 0.0],
                 spoiled: None,
             }],
+            answers: Answers::default(),
         }
     }
 
@@ -754,12 +975,167 @@ mod tests {
         assert!(stopped.contains("interrupted by SIGINT; so far p99<5ms holds at"), "{stopped}");
         let died = ends(|f| f.stopped = Some(Stopped::Trouble("it is gone".to_owned())));
         assert!(died.contains("stopped: it is gone; until then"), "{died}");
-        let beyond = ends(|f| {
-            f.points[2].standing = Standing::OutOfReach;
-            f.points[2].spoiled = 3;
-        });
+        let beyond = ends(cut_off);
         assert!(beyond.contains("out of reach: 4,540/s: wring itself spoiled 3"), "{beyond}");
-        assert!(beyond.contains("wring itself spoiled 3 trials, which do not count"), "{beyond}");
+        assert!(beyond.contains("wring itself spoiled 3 trials, which do not count: "), "{beyond}");
+        let verdict = "verdict: p99<5ms holds at 4,500/s; 4,540/s is out of wring's reach (wring \
+                       itself sent late nearly all the time, p99 2.00 ms; wring doctor may tell why)\n";
+        assert!(beyond.ends_with(verdict) && !beyond.contains("fails at"), "{beyond}");
+        assert!(!beyond.contains("width: "), "{beyond}");
+        let nowhere = ends(|f| {
+            cut_off(f);
+            (f.ended, f.held, f.failed) = (Some(Ended::OutOfReach), None, Some(0));
+            f.points.drain(..2);
+            f.trials[0].rate_per_s = 4_540.0;
+        });
+        let between = ends(|f| {
+            cut_off(f);
+            (f.ended, f.held) = (Some(Ended::TimeUp), None);
+            (f.points[0].standing, f.points[1].standing) = (Standing::Open, Standing::Open);
+            f.points.push(point(5_000.0, 6_000_000, 0.014, Standing::Failed));
+        });
+        let said =
+            "verdict: p99<5ms fails at 5,000/s and cannot be judged at 4,540/s (wring itself";
+        assert!(between.contains(said), "{between}");
+        let verdict = "verdict: p99<5ms cannot be judged by wring here, not even at 4,540/s, the \
+                       lowest rate tried (wring itself sent late nearly all the time";
+        assert!(nowhere.contains(verdict), "{nowhere}");
+    }
+
+    /// The upper end was spoiled by wring itself.
+    fn cut_off(found: &mut Found) {
+        found.points[2].standing = Standing::OutOfReach;
+        found.points[2].spoiled = 3;
+        found.trials[0].rate_per_s = 4_540.0;
+        let late = Invalid::OwnLag { p99_ns: 2_000_000, limit_ns: 1_000_000 };
+        found.trials[0].spoiled = Some(Verdict::Invalid(vec![late]));
+    }
+
+    #[test]
+    fn what_wring_could_not_judge_is_told_from_what_failed() {
+        let mut found = found();
+        let value =
+            |found: &Found| -> serde_json::Value { serde_json::from_slice(&json(found)).unwrap() };
+        assert_eq!(value(&found)["failed_per_s"], 4_540.0);
+        assert!(value(&found)["out_of_reach_per_s"].is_null() && !found.is_beyond_wring());
+        cut_off(&mut found);
+        assert_eq!(value(&found)["out_of_reach_per_s"], 4_540.0);
+        assert!(value(&found)["failed_per_s"].is_null() && value(&found)["width"].is_null());
+        let reason = &value(&found)["trials"][0]["spoiled_reason"];
+        assert!(reason.as_str().unwrap().contains("sent late"), "{reason}");
+        // Nothing held: because of wring only where no rate failed.
+        assert!(!found.is_beyond_wring());
+        found.held = None;
+        found.points[0].standing = Standing::Open;
+        found.points[1].standing = Standing::Open;
+        assert!(found.is_beyond_wring());
+        found.points[0].standing = Standing::Failed;
+        assert!(!found.is_beyond_wring());
+    }
+
+    #[test]
+    fn answers_that_are_no_success_and_failed_checks_are_told() {
+        use crate::result::RunResult;
+        let mut result = RunResult::default();
+        result.asked.checks.statuses = crate::units::parse_statuses("200", ',').ok();
+        result.total.phases[0].statuses[200] = 7;
+        result.total.phases[2].statuses[503] = 1_234;
+        let mut found = found();
+        assert!(!shown(&found).contains("Answers\n"));
+        found.answers.add(&Answers::of(&result));
+        let text = shown(&found);
+        let lines = "Answers\n  2xx 7, 5xx 1,234: 1,234 of 1,241 are outside 2xx and 3xx\n  1,234 of \
+                     1,241 answers failed the check of their status (expected: 200)\n";
+        assert!(text.contains(lines), "{text}");
+        let object: serde_json::Value = serde_json::from_slice(&json(&found)).unwrap();
+        assert_eq!(object["answers"]["classes"]["5xx"], 1_234);
+        assert_eq!(object["answers"]["outside_2xx_3xx"], 1_234);
+        assert_eq!(object["answers"]["failed_checks"]["status"], 1_234);
+    }
+
+    #[test]
+    fn too_few_requests_to_show_that_none_fails_are_told() {
+        let mut found = found();
+        found.claims[0] = Claim::of(Threshold::parse("failed<0.1%").unwrap());
+        (found.ended, found.held, found.failed) = (Some(Ended::TimeUp), None, None);
+        for point in &mut found.points {
+            (point.standing, point.claims[0]) = (Standing::Open, (0.0, Finding::Open));
+        }
+        let text = shown(&found);
+        let note = "that failed<0.1% holds takes some 4,000 requests at one rate to be shown";
+        assert!(text.contains(note), "{text}");
+        assert!(text.contains("verdict: no rate was shown to meet failed<0.1%; the time was up"));
+    }
+
+    fn ceiling(loads: &[(u32, f64, bool)], ended: CeilingEnded) -> FoundCeiling {
+        let mut ceiling = Ceiling::new(64, 4, 60_000_000_000);
+        for &(connections, requests_per_s, is_valid) in loads {
+            let gap = Verdict::Invalid(vec![Invalid::Gap { gap_ns: 1_100_000_000 }]);
+            ceiling.measured(Load {
+                connections,
+                depth: 1,
+                requests_per_s,
+                latencies: Latencies::default(),
+                is_generator_limited: false,
+                spoiled: (!is_valid).then_some(gap),
+            });
+        }
+        FoundCeiling {
+            url: "http://host/".to_owned(),
+            options: Vec::new(),
+            elapsed_ns: 1_000_000_000,
+            ended: Some(ended),
+            stopped: None,
+            ceiling,
+            answers: Answers::default(),
+        }
+    }
+
+    #[test]
+    fn a_ceiling_is_one_only_where_more_gains_nothing() {
+        let loads = [(1, 100.0, true), (2, 50.0, false), (2, 200.0, true), (4, 9.0, false)];
+        let most = CeilingEnded::MostAllowed { connections: true, depth: true };
+        for (ended, word, said) in [
+            (CeilingEnded::Found, "done", "verdict: 200/s at most, with -c 2; -c 2 is enough for"),
+            (
+                CeilingEnded::TimeUp,
+                "time up",
+                "verdict: at least 200/s, with -c 2; the time was up",
+            ),
+            (
+                most,
+                "most allowed",
+                "; the rate still rose there, and -c 64 -p 4 is the most allowed",
+            ),
+            (
+                CeilingEnded::Disturbed,
+                "disturbed",
+                "at least 200/s, with -c 2; larger loads could not be judged: wring stood still for",
+            ),
+        ] {
+            let found = ceiling(&loads, ended);
+            let text = shown_ceiling(&found);
+            assert!(text.contains(said), "{said}: {text}");
+            assert!(
+                text.contains("2 of 4 loads do not count and were measured again: wring stood")
+            );
+            assert!(text.contains("left out, disturbed each time: -c 4"), "{text}");
+            let object: serde_json::Value = serde_json::from_slice(&ceiling_json(&found)).unwrap();
+            assert_eq!(object["ended"], word);
+            assert_eq!(object["left_out"][0]["connections"], 4);
+            assert_eq!(object["loads"][1]["valid"], false);
+            assert_eq!(object["loads"][1]["invalid_reason"], "wring stood still for 1.10 s");
+        }
+        let nothing = ceiling(&[(1, 5.0, false)], CeilingEnded::Disturbed);
+        let text = shown_ceiling(&nothing);
+        assert!(
+            text.contains("verdict: no load could be judged by wring here: wring stood"),
+            "{text}"
+        );
+    }
+
+    fn shown_ceiling(found: &FoundCeiling) -> String {
+        String::from_utf8(ceiling_text(found, false)).unwrap()
     }
 
     #[test]

@@ -167,7 +167,11 @@ pub fn read(bytes: &[u8]) -> Result<RunResult, ReadError> {
             return Err(ReadError::NewerSchema { version });
         }
         Some(1..) => {}
-        _ => return Err(ReadError::NotAResult("it has no schema_version".to_owned())),
+        Some(0) => {
+            let what = "its schema_version is 0, and the first that wring wrote is 1";
+            return Err(ReadError::NotAResult(what.to_owned()));
+        }
+        None => return Err(ReadError::NotAResult("it has no schema_version".to_owned())),
     }
     let mut report: schema::Report = parse(bytes)?;
     if report.schema_version == 1 {
@@ -531,6 +535,7 @@ fn asked(stored: schema::Asked) -> Result<Asked, ReadError> {
         connections: stored.connections,
         threads: stored.threads,
         depth: stored.depth,
+        requests_per_connection: stored.requests_per_connection,
         duration_ns: stored.duration_ns,
         requests: stored.requests,
         warmup_ns: stored.warmup_ns,

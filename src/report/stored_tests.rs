@@ -192,7 +192,10 @@ fn each_kind_of_wrong_file_is_named() {
         error(b"{\"kind\":\"wring-result\",\"schema_version\":99,\"all\":\"else differs\"}"),
         ReadError::NewerSchema { version: 99 }
     );
-    assert!(matches!(error(&changed(version, "\"schema_version\":0")), ReadError::NotAResult(_)));
+    let ReadError::NotAResult(what) = error(&changed(version, "\"schema_version\":0")) else {
+        panic!()
+    };
+    assert_eq!(what, "its schema_version is 0, and the first that wring wrote is 1");
     assert_eq!(error(&json::render(&samples::calm())), ReadError::NoHistograms);
     assert_eq!(
         error(&vec![b' '; FILE_BYTES_MAX + 1]),

@@ -9,18 +9,27 @@ const CHANGE_MIN: f64 = 0.03;
 /// A warm-up that was to end when the target is steady.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WarmedUp {
-    /// How long it lasted, in nanoseconds.
+    /// How long it lasted, in nanoseconds; until the stop where one came first.
     pub length_ns: u64,
     /// Since when, counted from its start, the series was steady; `None` if it was not when the time
     /// was up.
     pub steady_from_ns: Option<u64>,
 }
 
-/// By how much requests per second changed from the start of the window to its end, as a share of
-/// what they were at its start: negative if they fell. `None` where they did not drift by more than
-/// chance explains and 3 %, in windows of fewer than eight intervals, and where the schedule itself
-/// has stages.
-pub fn drift(result: &RunResult) -> Option<f64> {
+/// That requests per second did not stay what they were at the start of the window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drift {
+    /// By how much they changed to its end, as a share of what they were: negative if they fell.
+    pub change: f64,
+    /// When, since the window's start in nanoseconds, if it was at once; `None` if it was little by
+    /// little.
+    pub at_ns: Option<u64>,
+}
+
+/// How requests per second changed through the window. `None` where they did not by more than chance
+/// explains and 3 %, in windows of fewer than eight intervals, and where the schedule itself has
+/// stages.
+pub fn drift(result: &RunResult) -> Option<Drift> {
     let changes =
         |s: &super::Schedule| s.rate_end_per_s != s.rate_per_s || s.profile.contains("->");
     if result.asked.schedule.as_ref().is_some_and(changes) {
@@ -38,8 +47,11 @@ pub fn drift(result: &RunResult) -> Option<f64> {
     };
     let per_s =
         |second: &Second| second.flow.completed as f64 * 1e9 / second.length_ns.max(1) as f64;
-    let series: Vec<f64> = result.seconds.iter().filter(whole).map(per_s).collect();
-    stats::drift(&series).map(|drift| drift.change).filter(|change| change.abs() >= CHANGE_MIN)
+    let seconds: Vec<&Second> = result.seconds.iter().filter(whole).collect();
+    let series: Vec<f64> = seconds.iter().map(|second| per_s(second)).collect();
+    let found = stats::drift(&series).filter(|drift| drift.change.abs() >= CHANGE_MIN)?;
+    let at = found.jumps_at.and_then(|at| seconds.get(at));
+    Some(Drift { change: found.change, at_ns: at.map(|second| second.start_ns - start_ns) })
 }
 
 #[cfg(test)]
@@ -67,10 +79,14 @@ mod tests {
     #[test]
     fn a_rate_that_falls_through_the_window_is_told_by_how_much() {
         let falling: Vec<u64> = (0..11).map(|step| 1_050 - 10 * step).collect();
-        let change = drift(&run(&falling)).unwrap();
-        assert!((change + 100.0 / 1050.0).abs() < 0.001, "{change}");
+        let Drift { change, at_ns } = drift(&run(&falling)).unwrap();
+        assert!((change + 100.0 / 1050.0).abs() < 0.001 && at_ns.is_none(), "{change}");
         let rising: Vec<u64> = falling.iter().rev().copied().collect();
-        assert!(drift(&run(&rising)).unwrap() > 0.09);
+        assert!(drift(&run(&rising)).unwrap().change > 0.09);
+        // At once, after three seconds.
+        let stepped = drift(&run(&[1_000, 1_010, 990, 600, 605, 595, 600, 610, 590, 600])).unwrap();
+        assert!((stepped.change + 0.4).abs() < 0.001, "{stepped:?}");
+        assert_eq!(stepped.at_ns, Some(3_000_000_000));
         // Too little to matter, and no trend at all.
         let slightly: Vec<u64> = (0..11).map(|step| 100_000 - 10 * step).collect();
         assert_eq!(drift(&run(&slightly)), None);

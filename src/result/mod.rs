@@ -3,6 +3,7 @@
 //! Owns what a result *is*, whether it can be trusted, and whether it is good enough. Knows no file format and no wording: the
 //! renderers in `report` turn this into text and JSON.
 
+mod answers;
 mod arrivals;
 mod checks;
 mod cost;
@@ -17,9 +18,10 @@ use crate::hist::Hist;
 use crate::inspect::Checks;
 use crate::record::{Flow, Interval, Phase, WorkerRecord};
 
+pub use answers::Answers;
 pub use arrivals::distance_from_asked;
 pub use cost::ServerCost;
-pub use drift::{WarmedUp, drift};
+pub use drift::{Drift, WarmedUp, drift};
 pub use identities::{Identity, IdentityCheck, check};
 pub use machine::{Figure, MachineFigures, Side};
 pub use quota::QuotaUse;
@@ -48,6 +50,8 @@ pub struct Asked {
     pub threads: u32,
     /// Most requests outstanding on one connection.
     pub depth: u32,
+    /// Requests after which a connection is replaced; `None` is never.
+    pub requests_per_connection: Option<u32>,
     /// Length of the window, if it was bounded by time.
     pub duration_ns: Option<u64>,
     /// Requests in the window, if it was bounded by count.

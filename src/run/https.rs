@@ -24,7 +24,7 @@ pub(super) fn speaks_tls(plan: &Plan, result: &RunResult) -> bool {
     let is_direct = plan.tls.is_none() && plan.network.prelude.is_none();
     let first = plan.addresses.first().and_then(|address| address.inet());
     match first.filter(|_| is_refused && is_direct) {
-        Some(address) => is_record(&sys::reply(address, &CLIENT_HELLO)),
+        Some(address) => is_record(&sys::reply(address, &CLIENT_HELLO, &|| false)),
         None => false,
     }
 }

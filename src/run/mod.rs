@@ -315,7 +315,7 @@ fn conclude(
     }
     cost.tell(&mut result);
     result.quota = quota.taken();
-    result.warmed_up = warmup.tell(plan, control);
+    result.warmed_up = warmup.tell(plan, control, &result);
     result.opening_ns = seen.opening_ns;
     result.window_start_monotonic_ns = base_ns + window_start_ns;
     let suspended_ns = sys::suspended_ns().saturating_sub(seen.suspended_before_ns);
@@ -763,6 +763,7 @@ fn asked(plan: &Plan) -> Asked {
         connections: plan.connections,
         threads: plan.shares.len() as u32,
         depth: plan.depth,
+        requests_per_connection: plan.network.requests_per_connection,
         duration_ns: plan.stop.duration_ns,
         requests: plan.stop.requests,
         warmup_ns: plan.warmup_ns,

@@ -4,7 +4,7 @@
 //! workers when the window starts, a moment ahead, so that all start it together.
 
 use crate::plan::Plan;
-use crate::result::{Second, WarmedUp};
+use crate::result::{RunResult, Second, WarmedUp};
 use crate::stats::steady_since;
 use crate::worker::Control;
 
@@ -43,14 +43,23 @@ impl WarmupWatch {
         }
     }
 
-    /// What came of it; `None` unless it was wanted.
-    pub(super) fn tell(&self, plan: &Plan, control: &Control) -> Option<WarmedUp> {
+    /// What came of it in `result`; `None` unless it was wanted.
+    pub(super) fn tell(
+        &self,
+        plan: &Plan,
+        control: &Control,
+        result: &RunResult,
+    ) -> Option<WarmedUp> {
         let start_ns = control.start_ns().filter(|_| self.is_wanted)?;
         let window_ns = control.window_ns().unwrap_or(start_ns + plan.warmup_ns);
-        Some(WarmedUp {
-            length_ns: window_ns.saturating_sub(start_ns),
-            steady_from_ns: self.steady_from_ns,
-        })
+        let length_ns = match result.seconds.last() {
+            // A stop came before the window, and then the drain: nobody waited for the rest.
+            Some(last) if result.window_ns == 0 => {
+                (last.start_ns + last.length_ns).saturating_sub(result.drain_ns)
+            }
+            _ => window_ns.saturating_sub(start_ns),
+        };
+        Some(WarmedUp { length_ns, steady_from_ns: self.steady_from_ns })
     }
 }
 

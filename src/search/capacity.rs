@@ -10,7 +10,6 @@ use super::evidence::{Batch, Finding, effort, judge};
 use super::objective::Claim;
 use super::trial::Trial;
 use crate::hist::Hist;
-use crate::result::threshold::Aim;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -31,8 +30,6 @@ const ABOVE_PROBE_MAX: f64 = 16.0;
 const HOPELESS: f64 = 0.95;
 /// The lowest rate tried, as a share of the probed one.
 const LOWEST_SHARE: f64 = 0.02;
-/// Requests that must be able to miss a claim, on average, for none or few of them to mean something.
-const REQUESTS_PER_ALLOWED: f64 = 7.0;
 /// Waits as long as a latency limit, one after the other, that a judgement on it must have time for:
 /// what waits that long waits together with those before and after it.
 const WAITS_MIN: u64 = 200;
@@ -104,6 +101,8 @@ pub enum Ended {
     Missed,
     /// No rate failed, as far as was looked.
     Unbounded,
+    /// wring itself spoiled even the lowest rate.
+    OutOfReach,
 }
 
 /// One rate and the evidence on it.
@@ -141,11 +140,6 @@ impl Point {
         let batches = self.claims.get(index).map_or(&[][..], Vec::as_slice);
         match claim {
             Claim::Whole(_) => by_majority(batches),
-            // So many requests that none of them failing is a proof take long at low rates.
-            Claim::Share(_, Aim::Failed { .. }) => match judge(batches, claim.allowed()) {
-                (0.0, Finding::Open) if !batches.is_empty() => (0.0, Finding::Held),
-                judged => judged,
-            },
             // A queue's length wanders for long before it is known to stay: it is innocent until it
             // is seen to grow.
             Claim::Steady => match judge(batches, claim.allowed()) {
@@ -404,7 +398,10 @@ impl Capacity {
         let fair_ns = match purpose {
             // There will be time to come back when the other end is known.
             Purpose::Bracket => {
-                2 * self.required_ns().max(self.least_ns()).max(self.evidence_ns(point.rate_per_s))
+                let needed_ns = 2 * self.more_ns(point.rate_per_s);
+                // Lower rates need longer still to show that few fail.
+                let evidence_ns = self.evidence_ns(point.rate_per_s).saturating_mul(5) / 4;
+                needed_ns.max(evidence_ns.min(spare_ns / 2))
             }
             _ => (spare_ns / 4).max(self.required_ns()).min(4 * self.full_ns()),
         };
@@ -415,14 +412,17 @@ impl Capacity {
     /// leaves no doubt, and for so many waits as long as the limit that they are not all one.
     fn evidence_ns(&self, rate_per_s: f64) -> u64 {
         let of = |claim: &Claim| {
-            let requests = match claim {
-                Claim::Share(_, Aim::Slower { .. }) => REQUESTS_PER_ALLOWED / claim.allowed(),
-                Claim::Share(_, Aim::Failed { .. }) | Claim::Whole(_) | Claim::Steady => 0.0,
-            };
+            let requests = claim.requests_least();
             let for_requests = (requests / rate_per_s * SECOND as f64) as u64;
             for_requests.max(WAITS_MIN * claim.limit_ns().unwrap_or(0))
         };
-        self.config.claims.iter().map(of).max().unwrap_or(0).min(self.full_ns())
+        self.config.claims.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Time that a rate is measured for at least, as the bracket stands.
+    fn more_ns(&self, rate_per_s: f64) -> u64 {
+        let evidence_ns = self.evidence_ns(rate_per_s).min(self.full_ns());
+        self.required_ns().max(self.least_ns()).max(evidence_ns)
     }
 
     /// Length of the next trial at a rate; `None` when it has had what it needs, or time is up.
@@ -430,7 +430,7 @@ impl Capacity {
         let point = &self.points[index];
         let required_ns = match purpose {
             Purpose::Confirm => self.full_ns(),
-            _ => self.required_ns().max(self.least_ns()).max(self.evidence_ns(point.rate_per_s)),
+            _ => self.more_ns(point.rate_per_s),
         };
         let measured_ns = point.measured_ns;
         let goal_ns = match self.standing(point) {
@@ -540,8 +540,13 @@ impl Capacity {
         let tried = self.points.iter().map(|p| p.rate_per_s).filter(|&rate| rate <= failed);
         let base = tried.fold(failed, f64::min);
         if base <= lowest * 1.001 {
-            let all_failed = failed <= lowest * 1.001;
-            return Err(if all_failed { Ended::Missed } else { Ended::TimeUp });
+            let is_lowest = |p: &&Point| p.rate_per_s <= lowest * 1.001;
+            let standing = self.points.iter().find(is_lowest).map(|p| self.standing(p));
+            return Err(match standing {
+                Some(Standing::Failed) => Ended::Missed,
+                Some(Standing::OutOfReach) => Ended::OutOfReach,
+                _ => Ended::TimeUp,
+            });
         }
         let top = self.points.iter().filter(|p| self.standing(p) == Standing::Failed);
         let top = top.map(|p| p.rate_per_s).fold(failed, f64::max);

@@ -5,7 +5,7 @@ use super::curve::{CurvePoint, knee};
 use super::evidence::Finding;
 use super::objective::Claim;
 use super::trial::{Latencies, Trial};
-use crate::result::Verdict;
+use crate::result::{Answers, Verdict};
 
 /// Why a search stopped before it was done.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -122,7 +122,7 @@ pub struct Found {
     pub points: Vec<FoundPoint>,
     /// The highest that held, as a place in `points`.
     pub held: Option<usize>,
-    /// The lowest that failed above it.
+    /// The lowest above it that failed or was out of reach.
     pub failed: Option<usize>,
     /// Where the objective is crossed, by a line through the shares; an estimate.
     pub estimate_per_s: Option<f64>,
@@ -130,6 +130,8 @@ pub struct Found {
     pub is_contradictory: bool,
     /// Every trial, in order of time.
     pub trials: Vec<FoundTrial>,
+    /// What was answered, in the closed loop and in all trials.
+    pub answers: Answers,
 }
 
 impl Found {
@@ -164,12 +166,28 @@ impl Found {
             claims,
             points,
             trials,
+            answers: Answers::default(),
         }
     }
 
-    /// The bracket's width relative to its lower end.
+    /// The bracket's width relative to its lower end, where the upper one failed.
     pub fn bracket_width(&self) -> Option<f64> {
-        Some(self.points[self.failed?].rate_per_s / self.points[self.held?].rate_per_s - 1.0)
+        let failed = self.points[self.failed?].rate_per_s;
+        let is_failure = !self.is_cut_off();
+        is_failure.then_some(failed / self.points[self.held?].rate_per_s - 1.0)
+    }
+
+    /// Whether the upper end did not fail, but was out of wring's reach.
+    pub fn is_cut_off(&self) -> bool {
+        self.failed.is_some_and(|place| self.points[place].standing == Standing::OutOfReach)
+    }
+
+    /// Whether nothing was found because wring itself could not judge it.
+    pub fn is_beyond_wring(&self) -> bool {
+        let is = |standing: Standing| self.points.iter().any(|p| p.standing == standing);
+        let counts = self.points.iter().any(|point| point.trials > 0);
+        let is_open = is(Standing::OutOfReach) || !counts;
+        self.held.is_none() && !is(Standing::Failed) && is_open
     }
 
     /// Where latency bends upwards, up to the first rate that failed; a heuristic.

@@ -38,7 +38,7 @@ mod simulated;
 mod tests;
 
 pub use capacity::{Ask, Capacity, Config, Ended, Next, Point, Purpose, Standing};
-pub use ceiling::{Ceiling, CeilingAsk, Load};
+pub use ceiling::{Ceiling, CeilingAsk, CeilingEnded, CeilingNext, Load};
 pub use curve::{CurvePoint, knee};
 pub use evidence::{Batch, Finding, judge};
 pub use found::{Found, FoundPoint, FoundTrial, Stopped};

@@ -331,11 +331,44 @@ fn a_run_is_read_as_evidence_by_interval() {
 }
 
 #[test]
-fn no_failure_at_a_low_rate_holds_and_a_few_are_judged_by_their_share() {
-    // 20 requests a second: a thousandth of them would take minutes to be seen at all.
-    let mut server = server(Service::Constant(50 * MS), false, 1);
-    let (capacity, _, _) = search(config(&["failed<0.1%", "p90<500ms"], 150), &mut server);
+fn that_none_fails_holds_once_there_were_enough_requests_to_tell() {
+    // 20 requests a second: a share of 2 % takes 200 of them.
+    let mut one = server(Service::Constant(50 * MS), false, 1);
+    let (capacity, _, _) = search(config(&["failed<2%", "p90<500ms"], 150), &mut one);
     let (low, high) = capacity.bracket();
     let (low, high) = (low.unwrap().rate_per_s, high.unwrap().rate_per_s);
     assert!(low <= 20.05 && 20.0 <= high && high / low < 1.1, "{low} to {high}");
+    // A thousandth takes 4,000, which is more than there is time for: that is not known to hold.
+    let mut one = server(Service::Constant(50 * MS), false, 1);
+    let (capacity, ended, _) = search(config(&["failed<0.1%", "p90<500ms"], 150), &mut one);
+    assert_eq!((capacity.bracket().0.map(|p| p.rate_per_s), ended), (None, Ended::TimeUp));
+    assert!(capacity.points().iter().all(|point| capacity.standing(point) != Standing::Held));
+    // With time for it, at one rate at least, it is.
+    let mut one = server(Service::Constant(50 * MS), false, 1);
+    let (capacity, _, _) = search(config(&["failed<0.1%", "p90<500ms"], 1200), &mut one);
+    assert!(capacity.bracket().0.is_some_and(|low| low.rate_per_s <= 20.05));
+}
+
+#[test]
+fn where_wring_itself_spoils_every_rate_nothing_is_missed() {
+    let busy = Verdict::GeneratorLimited { busy_share: 0.99 };
+    let mut one = server(Service::Constant(MS), false, 1);
+    let config = config(&["p99<50ms"], 6000);
+    let claims = config.claims.clone();
+    let mut capacity = Capacity::new(config);
+    let mut elapsed_ns = 0;
+    let ended = loop {
+        match capacity.next(elapsed_ns) {
+            Next::Probe(length_ns) => capacity.probed(one.probe(length_ns)),
+            Next::Trial(ask) => {
+                elapsed_ns += ask.length_ns + ask.lead_in_ns + AROUND_NS;
+                let spoiled = Some(busy.clone());
+                capacity.tried(&Trial { spoiled, ..one.trial(&ask, &claims) });
+            }
+            Next::Done(ended) => break ended,
+        }
+    };
+    assert_eq!(ended, Ended::OutOfReach);
+    let found = Found::of(&capacity, Vec::new());
+    assert!(found.is_beyond_wring() && found.is_cut_off() && found.held.is_none());
 }

@@ -153,6 +153,30 @@ fn at_another_level_the_interval_is_students_times_the_same_skew() {
     near("high", (high - estimate.value) / (estimate.high - estimate.value), stretch, 1e-9);
 }
 
+#[test]
+fn one_odd_unit_widens_the_interval_and_does_not_blow_it_up() {
+    let mut rng = Rng::new(7);
+    // Differences of logarithms: 60 pairs at -5 %, each within some 1 %, and one at +100 %.
+    for noise in [1e-2, 1e-4, 1e-8] {
+        let mut pairs: Vec<f64> =
+            (0..60).map(|_| 0.95_f64.ln() + noise * normal(&mut rng)).collect();
+        pairs.push(2_f64.ln());
+        let found = estimate(Units::Single(&pairs), RESAMPLES, &mut rng).unwrap();
+        let reach = student_critical(0.025, 60.0) * found.error;
+        near("as Student's", found.low, found.value - reach, 0.05 * reach);
+        near("as Student's", found.high, found.value + reach, 0.5 * reach);
+        let (low, high) = (found.low.exp_m1(), found.high.exp_m1());
+        assert!(-0.1 < low && high < 0.05, "{low} to {high}");
+        // The same of starts, one of which was odd.
+        let starts: Vec<Vec<f64>> = pairs.iter().map(|pair| vec![*pair; 3]).collect();
+        let nested = estimate(Units::Nested(&starts), 1000, &mut rng).unwrap();
+        assert!(nested.low > -0.1 && nested.high < 0.05, "{nested:?}");
+        let runs = [&pairs[..12], &pairs[60..]].concat();
+        let separate = estimate(Units::Separate(&runs, &pairs[12..24]), 1000, &mut rng).unwrap();
+        assert!(separate.low > -0.4 && separate.high < 0.4, "{separate:?}");
+    }
+}
+
 /// The share of `rounds` samples whose 95 % interval covers `truth`.
 fn covered(
     rounds: u32,

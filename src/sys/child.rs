@@ -1,46 +1,59 @@
 //! Programs that wring starts: in a group of their own, on CPUs of choice, stopped whatever happens.
 //!
-//! The idea: a shell's command line may start any number of processes; all of them are in one process
-//! group, and the group is what gets the signals. Whoever drops a `Child` has stopped it.
+//! The idea: a command line may start any number of processes. They are found as the family of the
+//! first, as its process group, and, because wring is the one that orphans are given to while it owns
+//! a child (prctl(2), `PR_SET_CHILD_SUBREAPER`), as those that lost their parent and came to wring.
+//! What has ended and was not collected yet is dead. Whoever drops a `Child` has stopped it.
 #![expect(unsafe_code, reason = "the standard library neither pins a child nor signals a group")]
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::usage::{Stat, all_processes, family, stat_of};
 use super::{block_signals_in_this_thread, check};
 
 /// How much of what a child prints is kept, in bytes: the end of it.
 const OUTPUT_BYTES_MAX: usize = 16 * 1024;
 /// How long a child may take to end when asked to, before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(3);
-const STOP_LOOK: Duration = Duration::from_millis(2);
-/// How long one attempt to get a reply may take.
-const REPLY_PATIENCE: Duration = Duration::from_millis(500);
+pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
+const STOP_LOOK: Duration = Duration::from_millis(5);
+/// How long killed processes may take to be gone: the kernel may be busy with them.
+const KILL_PATIENCE: Duration = Duration::from_secs(1);
+/// How long one attempt to get a reply may take, and how often it looks whether to give up.
+const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+const REPLY_LOOK: Duration = Duration::from_millis(50);
 /// How much of one is looked at.
 const REPLY_BYTES_MAX: usize = 512;
+
+/// The processes that are children of this one by its own doing, so that orphans are told from them.
+static STARTED: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// A command line that runs, with everything that it started.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
+    /// When it started, which tells its descendants from processes that were there before.
+    started_ticks: u64,
     output: Arc<Mutex<VecDeque<u8>>>,
     ended: Option<ExitStatus>,
     is_stopped: bool,
 }
 
 impl Child {
-    /// Starts `command` by a shell, on `cpus` if any are named. It does not outlive the calling
-    /// thread by much: it is asked to end when that ends, however it ends.
+    /// Starts `command` by a shell, which a plain command takes the place of, on `cpus` if any are
+    /// named. It does not outlive the calling thread by much: it is asked to end when that ends,
+    /// however it ends.
     pub fn start(command: &str, cpus: &[u32]) -> io::Result<Self> {
         let (mut reader, writer) = io::pipe()?;
         let mut shell = Command::new("/bin/sh");
-        shell.arg("-c").arg(command).stdin(Stdio::null());
+        shell.arg("-c").arg(executed(command).as_ref()).stdin(Stdio::null());
         shell.stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let set = cpu_set(cpus);
         let is_pinned = !cpus.is_empty();
@@ -56,31 +69,41 @@ impl Child {
         };
         // SAFETY: the closure makes two system calls and allocates nothing.
         unsafe { shell.pre_exec(prepare) };
-        let process = shell.spawn()?;
+        let mut started = started();
+        adopt_orphans(true);
+        let process = shell.spawn().inspect_err(|_| adopt_orphans(!started.is_empty()))?;
+        started.push(process.id());
+        drop(started);
         // The command holds our copies of the pipe's end, without which it would never close.
         drop(shell);
         let output = Arc::new(Mutex::new(VecDeque::new()));
-        let kept = Arc::clone(&output);
+        let child = Self {
+            started_ticks: stat_of(process.id()).map_or(0, |stat| stat.started_ticks),
+            process,
+            output: Arc::clone(&output),
+            ended: None,
+            is_stopped: false,
+        };
         // Ends with the last process that holds the pipe; nobody waits for it.
         thread::Builder::new().name("wring-output".to_owned()).spawn(move || {
             block_signals_in_this_thread();
             let mut piece = [0; 4096];
             while let Ok(count @ 1..) = reader.read(&mut piece) {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = output.lock().unwrap_or_else(PoisonError::into_inner);
                 kept.extend(&piece[..count]);
                 let surplus = kept.len().saturating_sub(OUTPUT_BYTES_MAX);
                 kept.drain(..surplus);
             }
         })?;
-        Ok(Self { process, output, ended: None, is_stopped: false })
+        Ok(child)
     }
 
-    /// The process id of the shell, which leads the group.
+    /// The process id of what was started first, which leads the group.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// How it ended, if it has: `exit status: 1`, `signal: 9 (SIGKILL)`.
+    /// How what was started first ended, if it has: `exit status 1`, `signal 9`.
     pub fn ended(&mut self) -> Option<String> {
         if self.ended.is_none() {
             self.ended = self.process.try_wait().ok().flatten();
@@ -92,6 +115,14 @@ impl Child {
         })
     }
 
+    /// Whether what was started first has ended without a fault, and others that came of it go on:
+    /// it went to the background.
+    pub fn is_in_background(&mut self) -> bool {
+        self.ended().is_some()
+            && self.ended.is_some_and(|status| status.success())
+            && self.members(&all_processes()).iter().any(|(_, stat)| !stat.has_ended)
+    }
+
     /// The end of what it and its children have printed, on both streams.
     pub fn output(&self) -> String {
         let kept = self.output.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,38 +130,92 @@ impl Child {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Asks the group to end, and kills what is left of it after a while. Returns when it is gone.
-    pub fn stop(&mut self) {
-        self.stop_within(STOP_PATIENCE);
-    }
-
-    /// The same with so much patience for whom the request does not end.
-    fn stop_within(&mut self, patience: Duration) {
-        if self.is_stopped {
-            return;
+    /// Asks everything to end that `children` started, and kills what is left after `patience`, or as
+    /// soon as `is_urgent`. Returns when all of it is gone.
+    pub fn stop_all(children: &mut [&mut Self], patience: Duration, is_urgent: &dyn Fn() -> bool) {
+        let mut children: Vec<_> = children.iter_mut().filter(|child| !child.is_stopped).collect();
+        for child in &mut children {
+            child.signal(libc::SIGTERM);
         }
-        self.is_stopped = true;
-        self.signal(libc::SIGTERM);
         let deadline = Instant::now() + patience;
-        while self.is_alive() && Instant::now() < deadline {
+        loop {
+            children.retain_mut(|child| child.is_alive());
+            if children.is_empty() || Instant::now() >= deadline || is_urgent() {
+                break;
+            }
             thread::sleep(STOP_LOOK);
         }
-        self.signal(libc::SIGKILL);
-        let _ = self.process.wait();
-        // Those of its children that were left are init's to collect; dead they hold no port.
-        while self.is_alive() && Instant::now() < deadline + STOP_PATIENCE {
+        let deadline = Instant::now() + KILL_PATIENCE;
+        while !children.is_empty() && Instant::now() < deadline {
+            for child in &mut children {
+                child.signal(libc::SIGKILL);
+            }
             thread::sleep(STOP_LOOK);
+            children.retain_mut(|child| child.is_alive());
         }
     }
 
-    /// Whether any process of the group is left.
+    /// Whether any process of it is left; collects those that have ended, and is done with it when
+    /// none is.
     fn is_alive(&mut self) -> bool {
-        // Collects the leader, so that it does not count as one of the group any more.
-        self.ended().is_none() || self.signal(0)
+        let leads = self.ended().is_none();
+        let processes = all_processes();
+        let own = std::process::id();
+        let mut is_alive = leads;
+        for (pid, stat) in self.members(&processes) {
+            match stat.has_ended {
+                true if stat.parent == own && pid != self.id() => collect(pid),
+                true => {}
+                false => is_alive = true,
+            }
+        }
+        // Where nothing is told of processes, the group is all there is to ask.
+        is_alive |= processes.is_empty() && self.signal_group(0);
+        if !is_alive && !self.is_stopped {
+            self.is_stopped = true;
+            let mut started = started();
+            started.retain(|pid| *pid != self.process.id());
+            adopt_orphans(!started.is_empty());
+        }
+        is_alive
+    }
+
+    /// Every process that came of it, those that nobody has collected included.
+    fn members(&self, processes: &[(u32, Stat)]) -> Vec<(u32, Stat)> {
+        let parents: Vec<(u32, u32)> =
+            processes.iter().map(|(pid, stat)| (*pid, stat.parent)).collect();
+        let (own, started) = (std::process::id(), started().clone());
+        let own_session = stat_of(own).map(|stat| stat.session);
+        let came_to_wring = |pid: u32, stat: &Stat| {
+            stat.parent == own
+                && !started.contains(&pid)
+                && stat.started_ticks >= self.started_ticks
+                // A child of this process by other means stays in its session; what goes to the
+                // background makes one of its own.
+                && own_session.is_some_and(|session| stat.session != session)
+        };
+        let mut pids = family(self.id(), &parents);
+        for (pid, stat) in processes {
+            if (stat.group == self.id() || came_to_wring(*pid, stat)) && !pids.contains(pid) {
+                pids.extend(family(*pid, &parents));
+            }
+        }
+        processes.iter().filter(|(pid, _)| pids.contains(pid)).copied().collect()
+    }
+
+    /// Sends the signal to everything that came of it.
+    fn signal(&self, signal: libc::c_int) {
+        self.signal_group(signal);
+        for (pid, stat) in self.members(&all_processes()) {
+            if stat.group != self.id() && !stat.has_ended {
+                // SAFETY: the call takes no pointers.
+                let _ = unsafe { libc::kill(pid.cast_signed(), signal) };
+            }
+        }
     }
 
     /// Sends the signal to the group; false when there is none any more.
-    fn signal(&self, signal: libc::c_int) -> bool {
+    fn signal_group(&self, signal: libc::c_int) -> bool {
         let group = self.process.id().cast_signed();
         // SAFETY: the call takes no pointers.
         unsafe { libc::kill(-group, signal) == 0 }
@@ -139,8 +224,99 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.stop();
+        Self::stop_all(&mut [self], STOP_PATIENCE, &|| false);
     }
+}
+
+fn started() -> MutexGuard<'static, Vec<u32>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether processes whose parent has ended are given to this one, if they descend from it.
+fn adopt_orphans(does: bool) {
+    // SAFETY: the call takes no pointers. Where it is refused, orphans go to init.
+    let _ = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, libc::c_ulong::from(does)) };
+}
+
+/// Collects an orphan that has ended.
+fn collect(pid: u32) {
+    let status = std::ptr::null_mut();
+    // SAFETY: the status is not asked for.
+    let _ = unsafe { libc::waitpid(pid.cast_signed(), status, libc::WNOHANG) };
+}
+
+/// Words that the shell itself must read, so that nothing can take its place.
+const SHELL_WORDS: &[&str] = &[
+    "!", ".", ":", "[[", "alias", "bg", "break", "case", "cd", "command", "eval", "exec", "exit",
+    "export", "false", "fg", "for", "function", "getopts", "hash", "if", "jobs", "local", "read",
+    "readonly", "return", "select", "set", "shift", "source", "time", "times", "trap", "true",
+    "type", "ulimit", "umask", "unalias", "unset", "until", "wait", "while", "{",
+];
+
+/// `command` with `exec` in front of its first word, if it is a single plain command: the program
+/// then takes the shell's place instead of being its child, which dash leaves it. Assignments stay in
+/// front of it.
+fn executed(command: &str) -> Cow<'_, str> {
+    match program_at(command) {
+        Some(at) => Cow::Owned(format!("{}exec {}", &command[..at], &command[at..])),
+        None => Cow::Borrowed(command),
+    }
+}
+
+/// Where the program's name starts in a single plain command; `None` of anything else, and where a
+/// glance does not tell.
+fn program_at(command: &str) -> Option<usize> {
+    let text = command.trim_end();
+    let (mut quote, mut is_escaped, mut previous) = (None, false, ' ');
+    let (mut word_at, mut program_at) = (None, None);
+    for (at, c) in text.char_indices() {
+        let is_plain = quote.is_none() && !is_escaped;
+        if is_plain && c.is_whitespace() {
+            if c == '\n' {
+                return None;
+            }
+            if let Some(from) = word_at.take()
+                && program_at.is_none()
+                && !is_assignment(&text[from..at])
+            {
+                program_at = Some((from, at));
+            }
+        } else {
+            if is_plain && c == '#' && word_at.is_none() {
+                break;
+            }
+            word_at.get_or_insert(at);
+        }
+        let is_redirection = matches!(previous, '<' | '>');
+        match (quote, c) {
+            _ if is_escaped => is_escaped = false,
+            (None | Some('"'), '\\') => is_escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None | Some('"'), '`') => return None,
+            (Some('"'), '(') if previous == '$' => return None,
+            (None, '&') if !is_redirection => return None,
+            (None, '<') if previous == '<' => return None,
+            (None, ';' | '|' | '(' | ')') => return None,
+            _ => {}
+        }
+        previous = c;
+    }
+    if quote.is_some() || is_escaped {
+        return None;
+    }
+    let last = word_at.map(|from| (from, text.len()));
+    let last = last.filter(|(from, to)| !is_assignment(&text[*from..*to]));
+    let (from, to) = program_at.or(last)?;
+    (!SHELL_WORDS.contains(&&text[from..to])).then_some(from)
+}
+
+/// `NAME=value`
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
 }
 
 fn cpu_set(cpus: &[u32]) -> libc::cpu_set_t {
@@ -158,23 +334,38 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Whether anything comes back from `address` when it is sent `bytes`.
-pub fn replies(address: SocketAddr, bytes: &[u8]) -> bool {
-    !reply(address, bytes).is_empty()
+/// Whether anything comes back from `address` when it is sent `bytes`; no, once `gives_up`.
+pub fn replies(address: SocketAddr, bytes: &[u8], gives_up: &dyn Fn() -> bool) -> bool {
+    !reply(address, bytes, gives_up).is_empty()
 }
 
 /// The first bytes of what is sent back by whoever listens there when sent `bytes`; none where that
-/// takes too long, or nobody does.
-pub fn reply(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+/// takes too long or nobody does, or once `gives_up`.
+pub fn reply(address: SocketAddr, bytes: &[u8], gives_up: &dyn Fn() -> bool) -> Vec<u8> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&address, REPLY_PATIENCE)?;
-        stream.set_read_timeout(Some(REPLY_PATIENCE))?;
-        stream.set_write_timeout(Some(REPLY_PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, REPLY_LOOK)?;
+        stream.set_read_timeout(Some(REPLY_LOOK))?;
+        stream.set_write_timeout(Some(REPLY_LOOK))?;
         stream.write_all(bytes)?;
         let mut reply = vec![0; REPLY_BYTES_MAX];
-        let count = stream.read(&mut reply)?;
-        reply.truncate(count);
-        Ok(reply)
+        let deadline = Instant::now() + REPLY_PATIENCE;
+        loop {
+            match stream.read(&mut reply) {
+                Ok(count) => {
+                    reply.truncate(count);
+                    return Ok(reply);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock
+                            | io::ErrorKind::TimedOut
+                            | io::ErrorKind::Interrupted
+                    ) && Instant::now() < deadline
+                        && !gives_up() => {}
+                Err(error) => return Err(error),
+            }
+        }
     };
     read().unwrap_or_default()
 }
@@ -216,11 +407,91 @@ mod tests {
         let ids: Vec<u32> = child.output().lines().map(|id| id.parse().unwrap()).collect();
         assert!(ids.iter().all(|id| is_running(*id)));
         // The leader ignores the request, so all of this goes by.
-        child.stop_within(Duration::from_millis(300));
+        let begun = Instant::now();
+        Child::stop_all(&mut [&mut child], Duration::from_millis(300), &|| false);
+        assert!(begun.elapsed() >= Duration::from_millis(300));
         for id in ids {
             assert!(!is_running(id), "{id} is left");
         }
         assert!(!is_running(child.id()));
+    }
+
+    #[test]
+    fn an_urgent_stop_waits_for_nobody() {
+        let mut child =
+            Child::start("trap '' TERM; echo up; while :; do sleep 1; done", &[]).unwrap();
+        wait_for("the trap", || child.output() == "up\n");
+        let begun = Instant::now();
+        Child::stop_all(&mut [&mut child], Duration::from_secs(60), &|| true);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        assert!(!is_running(child.id()));
+    }
+
+    #[test]
+    fn what_has_ended_and_was_not_collected_is_not_waited_for() {
+        // The shell's child outlives it and ends at once when asked; nobody but wring collects it.
+        let mut child = Child::start("sleep 600 & echo $!; exit 0", &[]).unwrap();
+        wait_for("its id", || child.output().lines().count() == 1);
+        wait_for("the shell's end", || child.ended().is_some());
+        assert!(child.is_in_background());
+        let id: u32 = child.output().trim().parse().unwrap();
+        let begun = Instant::now();
+        Child::stop_all(&mut [&mut child], Duration::from_secs(60), &|| false);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert!(!is_running(id) && !child.is_in_background());
+        assert!(stat_of(id).is_none_or(|stat| stat.parent != std::process::id()), "not collected");
+    }
+
+    #[test]
+    fn a_plain_command_takes_the_place_of_its_shell() {
+        let mut child = Child::start("A=1 sleep 600", &[]).unwrap();
+        let comm = format!("/proc/{}/comm", child.id());
+        wait_for("sleep", || std::fs::read_to_string(&comm).is_ok_and(|name| name == "sleep\n"));
+        assert!(!child.is_in_background() && child.ended().is_none());
+    }
+
+    #[test]
+    fn exec_is_put_where_a_single_plain_command_begins() {
+        for (typed, runs) in [
+            ("./a --port 1", "exec ./a --port 1"),
+            (
+                "  A=1 B='x; y' ./a -g 'daemon off;' \"&\"",
+                "  A=1 B='x; y' exec ./a -g 'daemon off;' \"&\"",
+            ),
+            ("./a 2>&1 >log <in", "exec ./a 2>&1 >log <in"),
+            (r"./a\ b \; c", r"exec ./a\ b \; c"),
+            ("./a $X ${Y:-1} # and; more", "exec ./a $X ${Y:-1} # and; more"),
+            ("a=b/c", "a=b/c"),
+            ("./a=b c", "exec ./a=b c"),
+        ] {
+            assert_eq!(executed(typed), runs);
+        }
+        for typed in [
+            "cd x && ./a",
+            "./a; ./b",
+            "./a | b",
+            "./a &",
+            "(./a)",
+            "./a $(nproc)",
+            "./a `nproc`",
+            "./a \"$(nproc)\"",
+            "exec ./a",
+            "while ./a",
+            "{ ./a",
+            "! ./a",
+            ". ./a",
+            "ulimit -n 9",
+            "./a <<end",
+            "./a\n./b",
+            "./a 'open",
+            "A=1",
+            "",
+            " ",
+            "trap x TERM",
+            "./a \\",
+        ] {
+            assert_eq!(executed(typed), typed);
+        }
     }
 
     #[test]
@@ -246,7 +517,7 @@ mod tests {
     fn only_who_answers_replies() {
         let port = free_port().unwrap();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        assert!(!replies(address, b"x"), "nobody listens");
+        assert!(!replies(address, b"x", &|| false), "nobody listens");
         let listener = TcpListener::bind(address).unwrap();
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
@@ -254,7 +525,7 @@ mod tests {
             stream.read_exact(&mut byte).unwrap();
             stream.write_all(&byte).unwrap();
         });
-        assert!(replies(address, b"x"));
+        assert!(replies(address, b"x", &|| false));
         server.join().unwrap();
     }
 }

@@ -120,6 +120,11 @@ impl UsageLook {
         Err(refused)
     }
 
+    /// Whether process `pid` is one of those looked at.
+    pub fn has(&self, pid: u32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     /// What was used since `before`.
     pub fn since(&self, before: &Self) -> Usage {
         let mut usage = Usage::default();
@@ -167,11 +172,14 @@ impl ProcessLook {
 
 /// The fields of `/proc/PID/stat` that matter here (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Stat {
-    has_ended: bool,
-    parent: u32,
+pub(super) struct Stat {
+    pub(super) has_ended: bool,
+    pub(super) parent: u32,
+    /// Process group.
+    pub(super) group: u32,
+    pub(super) session: u32,
     reaped_ns: u64,
-    started_ticks: u64,
+    pub(super) started_ticks: u64,
 }
 
 /// The name stands in brackets and may hold anything, brackets included.
@@ -183,24 +191,31 @@ fn parse_stat(text: &str) -> Option<Stat> {
     Some(Stat {
         has_ended: matches!(state, "Z" | "X" | "x"),
         parent: u32::try_from(number(1)?).ok()?,
+        group: u32::try_from(number(2)?).ok()?,
+        session: u32::try_from(number(3)?).ok()?,
         reaped_ns: number(13)?.checked_add(number(14)?)?.checked_mul(TICK_NS)?,
         started_ticks: number(19)?,
     })
 }
 
-fn stat_of(pid: u32) -> Option<Stat> {
+pub(super) fn stat_of(pid: u32) -> Option<Stat> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Every process; none where `/proc` is hidden.
+pub(super) fn all_processes() -> Vec<(u32, Stat)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.take(PROCESSES_MAX).filter_map(|pid| Some((pid, stat_of(pid)?))).collect()
 }
 
 /// Every process and its parent.
 fn parents() -> Vec<(u32, u32)> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.take(PROCESSES_MAX).filter_map(|pid| Some((pid, stat_of(pid)?.parent))).collect()
+    all_processes().into_iter().map(|(pid, stat)| (pid, stat.parent)).collect()
 }
 
 /// `first` and whatever descends from it.
-fn family(first: u32, parents: &[(u32, u32)]) -> Vec<u32> {
+pub(super) fn family(first: u32, parents: &[(u32, u32)]) -> Vec<u32> {
     let mut members = vec![first];
     let mut next = 0;
     while let Some(&parent) = members.get(next) {
@@ -319,8 +334,14 @@ mod tests {
     #[test]
     fn the_stat_line_is_read_behind_a_name_with_brackets() {
         let text = "42 (a) S (b c) S 7 2 3 4 5 6 7 8 9 10 30 12 5 6 15 16 3 0 777 1000 55\n";
-        let stat =
-            Stat { has_ended: false, parent: 7, reaped_ns: 11 * TICK_NS, started_ticks: 777 };
+        let stat = Stat {
+            has_ended: false,
+            parent: 7,
+            group: 2,
+            session: 3,
+            reaped_ns: 11 * TICK_NS,
+            started_ticks: 777,
+        };
         assert_eq!(parse_stat(text), Some(stat));
         assert!(parse_stat(&text.replace(") S 7", ") Z 7")).unwrap().has_ended);
         assert_eq!(parse_stat("42 (short) S 1"), None);
@@ -425,5 +446,6 @@ mod tests {
         let (found, look) = UsageLook::find_group(name).unwrap();
         assert_eq!((found.as_str(), look.group_cpu_ns), (name, Some(7_000)));
         assert_eq!(look.processes.keys().copied().collect::<Vec<_>>(), [own]);
+        assert!(look.has(own) && !look.has(own + 1));
     }
 }

@@ -2,26 +2,33 @@
 
 use clap::{Args, ValueEnum};
 
-use super::RunArgs;
 use super::server::pid;
+use super::{Given, RunArgs};
 use crate::compare::Metric;
 use crate::limits;
 use crate::units::{parse_count, parse_duration_ns};
 
 pub(super) const NOTES: &str = "\
-Two URLs are measured in turns, in short blocks whose order is random, and all connections stay open.
-What moves both, a slower minute of the machine for instance, is not in the ratio of two neighbouring
-blocks. With --a-cmd and --b-cmd wring starts and stops the servers itself, on CPUs of their own; a
-server may differ from start to start, so it is started --restarts times more. Files are those of
-wring -o; several of one side are joined by commas: a1.json,a2.json b1.json,b2.json
+Two URLs are measured in turns, in short blocks whose order is random, and all connections stay
+open. What moves both, a slower minute of the machine for instance, is not in the ratio of two
+neighbouring blocks. With --a-cmd and --b-cmd wring starts and stops the servers itself, on CPUs
+of their own; a server may differ from start to start, so it is started --restarts times more.
+Files are those of wring -o; several of one side are joined by commas: a1.json,a2.json
+b1.json,b2.json
 
-Every difference has a 95 % interval (bootstrap over blocks). B is called same when the interval lies
-within the margin, faster or slower when it excludes zero and does not, undecided otherwise. It is
-looked at ten times at most, and every look asks for more than the interval shows, so that fewer than
-one comparison in a hundred of a server with itself ends in faster or slower. Faster and slower need
-eight pairs of blocks, or four starts or four stored runs of each side.
+Every difference has a 95 % interval (bootstrap over pairs of blocks, starts or runs; Student's
+where there are fewer than ten). B is called same when the interval lies within the margin, faster
+or slower when it excludes zero and does not, undecided otherwise. It is looked at ten times at
+most, and every look asks for more than the interval shows, so that fewer than one comparison in a
+hundred of a server with itself ends in faster or slower. Faster and slower need eight pairs of
+blocks, or four starts or four stored runs of each side.
 
-The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on).
+Where a percentile is not known in a block, because so many requests failed or there were too few,
+its pair is left out for it; where more than half are, the verdict is undecided. --expect and the
+other checks of answers are counted over all blocks; --threshold is for single runs.
+
+The last line is the verdict. Exit code 99: slower, and by more than the margin (see --fail-on),
+or an answer failed a check.
 
 Examples:
   wring compare http://localhost:8081/ http://localhost:8082/
@@ -63,7 +70,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = margin)]
     #[arg(allow_hyphen_values = true, help_heading = "Comparison")]
     pub margin: f64,
-    /// Longest time the comparison may take
+    /// Longest time the comparison may take; to start and to end, servers get a second more
     #[arg(long, value_name = "TIME", default_value = "55s", value_parser = max_duration)]
     #[arg(allow_hyphen_values = true, help_heading = "Comparison")]
     pub max_duration: u64,
@@ -82,6 +89,9 @@ pub struct CompareArgs {
     #[arg(long, value_name = "WORD", default_value = "slower", hide_possible_values = true)]
     #[arg(help_heading = "Comparison")]
     pub fail_on: FailOn,
+    /// The flags that were typed.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 /// What a comparison can decide on.

@@ -4,21 +4,24 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{RunArgs, connections, duration, pipeline};
+use super::{Given, RunArgs, connections, duration, pipeline};
 
 const NOTES: &str = "\
-An objective is a threshold as for --threshold: 'p99<5ms', 'p99.9<=20ms', 'failed<0.1%', 'rps>10k'.
-Latency counts from when a request was due; one that fails or is never sent is slower than any. A
-backlog that grows fails, whatever the objective says.
+An objective is a threshold as for --threshold: 'p99<5ms', 'p99.9<=20ms', 'failed<0.1%',
+'rps>10k'. Latency counts from when a request was due; one that fails or is never sent is slower
+than any. A backlog that grows fails, whatever the objective says.
 
 A closed loop finds an upper bound; then rates are tried, the longer the nearer they come to the
 answer. A rate is held or failed when its trials together say so beyond chance; a single bad trial
-does not decide, and one that wring itself spoiled is repeated. The run flags (-c, -p, -H, --arrivals
-and so on) are those of the trials. --max-rps searches the fewest connections, and with --max-pipeline
-the least depth, beyond which a closed loop gains nothing.
+does not decide, and one that wring itself spoiled is repeated. The run flags (-c, -p, -H,
+--arrivals and so on) are those of the trials. --max-rps searches the fewest connections, and with
+--max-pipeline the least depth, beyond which a closed loop gains nothing; where that was not seen,
+because the time was up or no more was allowed, it says at least how much there is. A load that
+was disturbed on wring's side is measured again, and left out when it stays so.
 
-Exit codes: 0 found; 99 the lowest rate already misses the objective; 130 and 143 interrupted, with
-the best bracket so far; 3 the target is not there, or went away.
+Exit codes: 0 found; 99 no rate was shown to hold, or an answer failed a check (--expect); 4 wring
+itself could not judge any rate, or any load; 3 the target is not there, hangs or went away; 130
+and 143 interrupted, with the best bracket so far.
 
 Examples:
   wring search --slo 'p99<5ms' --slo 'failed<0.1%' http://localhost:8080/
@@ -60,6 +63,9 @@ pub struct SearchArgs {
     /// Where to send requests: http://host:port/path?query
     #[arg(value_name = "URL", help_heading = "Target")]
     pub url: Vec<String>,
+    /// The flags that were typed.
+    #[arg(skip)]
+    pub given: Given,
 }
 
 /// A time in which something can be found out.

@@ -16,10 +16,13 @@ use super::stored::name;
 use crate::compare::{Comparison, Layout, Race};
 use crate::plan::{Plan, ServerOf};
 use crate::report::escape;
-use crate::sys::{self, Child, Clock};
+use crate::sys::{self, Child, Clock, STOP_PATIENCE, Signals};
+use crate::units::format_duration_ns;
 
-/// How long a server may take from its start to its first answer.
+/// How long a server may take from its start to its first answer, and …
 const START_PATIENCE_NS: u64 = 10_000_000_000;
+/// … how long it may take for that, and to end, when the time of the comparison is up.
+const GRACE_NS: u64 = 1_000_000_000;
 const START_LOOK: Duration = Duration::from_millis(10);
 /// The part of a process's time that warming up may take.
 const WARM_UP_PART: u64 = 4;
@@ -39,7 +42,7 @@ pub(super) fn compare(
     let division = divide(&spread, asked.as_deref());
     let processes = u64::from(args.restarts) + 1;
     let layout = if processes > 1 { Layout::Processes } else { Layout::Pairs };
-    let mut contest = Contest::new(args, layout);
+    let mut contest = Contest::new(args, layout, true);
     contest.announce();
     let mut race = Race::new(contest.rules(processes), args.run.seed);
     let mut count = 0;
@@ -51,6 +54,7 @@ pub(super) fn compare(
         };
         let measured = measure(&mut contest, &servers, slot_ns, layout);
         explain(measured, &mut servers)?;
+        drop(servers);
         count += 1;
         if contest.is_stopped() {
             break;
@@ -99,11 +103,48 @@ fn tell(contest: &mut Contest, division: &Division, restarts: u32) {
     }
 }
 
-/// A server that answers.
+/// A server that was started.
 struct Server {
     child: Child,
     port: u16,
     plan: Plan,
+}
+
+/// Those of both sides. Dropped, it has stopped both of them together: at once when a second signal
+/// asks for that, and in what is left of the time and a little more.
+struct Servers {
+    list: Vec<Server>,
+    signals: Signals,
+    /// By the comparison's clock.
+    deadline_ns: u64,
+    clock: Clock,
+}
+
+impl Servers {
+    fn stop(&mut self) {
+        let left_ns = match self.signals.count() {
+            0 => self.deadline_ns.saturating_sub(self.clock.now_ns()),
+            _ => 0,
+        };
+        let patience = STOP_PATIENCE.min(Duration::from_nanos(left_ns.max(GRACE_NS)));
+        let mut children: Vec<&mut Child> =
+            self.list.iter_mut().map(|server| &mut server.child).collect();
+        Child::stop_all(&mut children, patience, &|| self.signals.count() > 1);
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Contest {
+    /// None yet.
+    fn servers(&self) -> Servers {
+        let (clock, deadline_ns) = self.deadline();
+        Servers { list: Vec::with_capacity(2), signals: self.signals.clone(), deadline_ns, clock }
+    }
 }
 
 /// Starts both sides and waits until they answer; `None` when a signal came first.
@@ -114,8 +155,8 @@ fn start_both(
     commands: &[String; 2],
     path: &str,
     division: &Division,
-) -> Result<Option<[Server; 2]>, CliError> {
-    let mut servers = Vec::with_capacity(2);
+) -> Result<Option<Servers>, CliError> {
+    let mut servers = contest.servers();
     for (side, command) in commands.iter().enumerate() {
         let port = sys::free_port()
             .map_err(|error| CliError::internal(format!("loopback has no free port: {error}")))?;
@@ -129,32 +170,51 @@ fn start_both(
             ))
         })?;
         plan.server = Some(ServerOf::Process(child.id()));
-        servers.push(Server { child, port, plan });
+        servers.list.push(Server { child, port, plan });
     }
-    for (side, server) in servers.iter_mut().enumerate() {
-        if !answers(contest, side, server)? {
+    let patience_ns = START_PATIENCE_NS.min(contest.left_ns().max(GRACE_NS));
+    let clock = Clock::start();
+    for side in 0..commands.len() {
+        if !answers(contest, side, &mut servers, &clock, patience_ns)? {
             return Ok(None);
         }
     }
-    Ok(<[Server; 2]>::try_from(servers).ok())
+    Ok(Some(servers))
 }
 
-/// Waits for the first answer; false when a signal came first.
-fn answers(contest: &Contest, side: usize, server: &mut Server) -> Result<bool, CliError> {
-    let port = server.port;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let clock = Clock::start();
+/// Waits for the first answer until `clock` has come to `patience_ns`; false when a signal came first.
+fn answers(
+    contest: &Contest,
+    side: usize,
+    servers: &mut Servers,
+    clock: &Clock,
+    patience_ns: u64,
+) -> Result<bool, CliError> {
+    let gives_up = || contest.is_stopped() || clock.now_ns() >= patience_ns;
     while !contest.is_stopped() {
-        if sys::replies(address, server.plan.request.bytes()) {
+        let server = &mut servers.list[side];
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port));
+        let replies = sys::replies(address, server.plan.request.bytes(), &gives_up);
+        if let Some(how) = server.child.ended() {
+            let what = if replies {
+                format!("ended ({how})")
+            } else {
+                format!("ended before it answered on port {} ({how})", server.port)
+            };
+            return Err(complaint(side, &what, servers));
+        }
+        if replies {
             return Ok(true);
         }
-        if let Some(how) = server.child.ended() {
-            let what = format!("ended before it answered on port {port} ({how})");
-            return Err(complaint(side, &what, server));
-        }
-        if clock.now_ns() >= START_PATIENCE_NS {
-            let what = format!("does not answer on 127.0.0.1:{port} after 10 s");
-            return Err(complaint(side, &what, server));
+        if clock.now_ns() >= patience_ns {
+            let after = format_duration_ns(patience_ns);
+            let short = if patience_ns < START_PATIENCE_NS {
+                ", which is what --max-duration left"
+            } else {
+                ""
+            };
+            let what = format!("does not answer on {address} after {after}{short}");
+            return Err(complaint(side, &what, servers));
         }
         thread::sleep(START_LOOK);
     }
@@ -163,11 +223,11 @@ fn answers(contest: &Contest, side: usize, server: &mut Server) -> Result<bool, 
 
 fn measure(
     contest: &mut Contest,
-    servers: &[Server; 2],
+    servers: &Servers,
     slot_ns: u64,
     layout: Layout,
 ) -> Result<(), CliError> {
-    let mut plans = servers.each_ref().map(|server| server.plan.clone());
+    let mut plans = [0, 1].map(|side: usize| servers.list[side].plan.clone());
     let mut sessions = contest.open(&mut plans)?;
     let begun_ns = contest.left_ns();
     contest.warm_up(&mut sessions, &plans, slot_ns / WARM_UP_PART)?;
@@ -185,21 +245,33 @@ fn measure(
 
 /// A server that ended by itself explains what went wrong better than what was seen of it, and
 /// spoils what was measured before.
-fn explain(measured: Result<(), CliError>, servers: &mut [Server; 2]) -> Result<(), CliError> {
-    for (side, server) in servers.iter_mut().enumerate() {
-        if let Some(how) = server.child.ended() {
+fn explain(measured: Result<(), CliError>, servers: &mut Servers) -> Result<(), CliError> {
+    for side in 0..servers.list.len() {
+        if let Some(how) = servers.list[side].child.ended() {
             let what = format!("ended while it was measured ({how})");
-            return Err(complaint(side, &what, server));
+            return Err(complaint(side, &what, servers));
         }
     }
     measured
 }
 
 /// What is wrong with a server, and what it printed.
-fn complaint(side: usize, what: &str, server: &mut Server) -> CliError {
+fn complaint(side: usize, what: &str, servers: &mut Servers) -> CliError {
+    let is_in_background = servers.list[side].child.is_in_background();
     // What it prints when asked to end belongs to it.
-    server.child.stop();
-    let output = server.child.output();
+    servers.stop();
+    if is_in_background {
+        return CliError::nothing_measured(format!(
+            "the server of {} went to the background: its command {what}, and processes that came of \
+             it went on",
+            name(side)
+        ))
+        .hint(
+            "they were stopped; give a command that stays until it is asked to end, such as nginx -g \
+             'daemon off;', without a --daemon flag or a final &",
+        );
+    }
+    let output = servers.list[side].child.output();
     let lines: Vec<&str> = output.lines().collect();
     let from = lines.len().saturating_sub(OUTPUT_LINES_MAX);
     let shown: Vec<String> = lines[from..]

@@ -1,19 +1,22 @@
 //! Measuring two servers in turns until it is decided, or time is up.
 
+use std::collections::BTreeMap;
+
 use super::super::args::RunArgs;
 use super::super::args::compare::CompareArgs;
-use super::super::error::CliError;
+use super::super::error::{CliError, EXIT_NOTHING_MEASURED};
 use super::super::{execute, lower, redact, server, write_stderr};
 use super::stored::name;
 use super::{block_ns, metric, server_pids};
 use crate::cli::args::warmup::Warmup;
 use crate::compare::{
-    Block, Comparison, FALSE_ALARM, Layout, Look, Metric, Order, Race, Rules, Side, Terms, Unfit,
-    Word, against, is_steady, summarize, unfit, units_more,
+    Block, Comparison, Disturbance, FALSE_ALARM, Layout, Look, Metric, Order, Race, Rules, Side,
+    Terms, Unfit, Word, against, is_steady, summarize, unfit, units_more, unknown,
 };
 use crate::live::{LiveLine, LiveView};
 use crate::plan::Plan;
-use crate::result::{Interrupted, RunResult};
+use crate::report::compare as render;
+use crate::result::{Answers, Interrupted, RunResult};
 use crate::rng::Rng;
 use crate::run::{self, RunError, Session};
 use crate::stats::RESAMPLES;
@@ -26,8 +29,9 @@ const EXIT_INVALID: u8 = 4;
 const SETTLE_PART: u64 = 12;
 /// The part of the time that warming up may take.
 const WARM_UP_PART: u64 = 5;
-/// So many blocks in a row without an answer are no accident.
+/// So many blocks in a row without an answer, over so long a time, are no accident.
 const EMPTY_MAX: u32 = 3;
+const EMPTY_NS_MIN: u64 = 2_000_000_000;
 /// Bounds of how many pairs are planned.
 const PAIRS_MIN: u64 = 4;
 const PAIRS_MAX: u64 = 500;
@@ -39,7 +43,7 @@ pub(super) fn compare_urls(
     urls: [String; 2],
 ) -> Result<Comparison, CliError> {
     let allowed = sys::allowed_cpus();
-    let mut contest = Contest::new(args, Layout::Pairs);
+    let mut contest = Contest::new(args, Layout::Pairs, false);
     let mut plans = [
         contest.plan(args, argv, &urls[0], &allowed)?,
         contest.plan(args, argv, &urls[1], &allowed)?,
@@ -60,10 +64,40 @@ pub(super) fn compare_urls(
 enum Taken {
     /// Both are fit to be compared.
     Pair(Box<[Block; 2]>),
-    /// One of them is not, through no fault of the servers.
-    Disturbed,
+    /// One of them is not.
+    LeftOut(Vec<Reason>),
     /// A signal came.
     Stopped,
+}
+
+/// Why a pair is left out.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Reason {
+    /// Through no fault of the servers.
+    Disturbed(Disturbance),
+    /// A side completed no request.
+    Empty(usize),
+}
+
+impl Reason {
+    fn words(self) -> String {
+        match self {
+            Self::Disturbed(disturbance) => render::disturbance(disturbance).to_owned(),
+            Self::Empty(side) => format!("{} completed no request", name(side)),
+        }
+    }
+
+    /// What may help against it.
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Disturbed(Disturbance::SentLate | Disturbance::Starved) => {
+                "give wring CPUs of its own (-t, --cpus) or a lower -R, and leave out --no-spin; wring \
+                 doctor tells whether this machine is fit to measure"
+            }
+            Self::Disturbed(_) => "wring doctor tells whether this machine is fit to measure",
+            Self::Empty(_) => "a longer --block gives slow answers time",
+        }
+    }
 }
 
 /// A comparison while it is measured.
@@ -84,10 +118,14 @@ pub(super) struct Contest {
     pair_ns: u64,
     numbered: u64,
     process: u32,
-    disturbed: u64,
-    /// Blocks in a row that each side completed no request in.
-    empty: [u32; 2],
+    /// Pairs that were left out, and why: one may have several reasons.
+    left_out: u64,
+    reasons: BTreeMap<Reason, u64>,
+    /// Blocks in a row that each side completed no request in, and when the first began.
+    empty: [(u32, u64); 2],
     blocks: [Vec<Block>; 2],
+    /// What each side answered in all of its blocks.
+    answers: [Answers; 2],
     look: Option<Look>,
     quiet: bool,
     line: LiveLine,
@@ -95,8 +133,8 @@ pub(super) struct Contest {
 
 impl Contest {
     /// Takes signals over, and starts the clock.
-    pub(super) fn new(args: &CompareArgs, layout: Layout) -> Self {
-        let block_ns = block_ns(args);
+    pub(super) fn new(args: &CompareArgs, layout: Layout, starts_servers: bool) -> Self {
+        let block_ns = block_ns(args, starts_servers);
         Self {
             signals: Signals::install(),
             metric: metric(args, args.run.rate.is_some()),
@@ -113,9 +151,11 @@ impl Contest {
             pair_ns: 2 * block_ns,
             numbered: 0,
             process: 0,
-            disturbed: 0,
-            empty: [0; 2],
+            left_out: 0,
+            reasons: BTreeMap::new(),
+            empty: [(0, 0); 2],
             blocks: [Vec::new(), Vec::new()],
+            answers: [Answers::default(), Answers::default()],
             look: None,
             quiet: args.run.quiet,
             line: LiveLine::new(Some(args.max_duration), args.run.quiet),
@@ -176,6 +216,11 @@ impl Contest {
         self.deadline_ns.saturating_sub(self.clock.now_ns())
     }
 
+    /// When that is, by its clock.
+    pub(super) fn deadline(&self) -> (Clock, u64) {
+        (self.clock, self.deadline_ns)
+    }
+
     /// Time since the comparison began.
     pub(super) fn passed_ns(&self) -> u64 {
         self.clock.now_ns()
@@ -207,7 +252,7 @@ impl Contest {
         while !self.is_stopped() {
             if let Taken::Pair(blocks) = self.pair(sessions, plans)? {
                 for (values, block) in seen.iter_mut().zip(*blocks) {
-                    values.extend(block.value(self.metric).and_then(|v| self.metric.inward(v)));
+                    values.extend(self.inward(&block));
                 }
             }
             pairs += 1;
@@ -216,7 +261,9 @@ impl Contest {
             if seen.iter().all(|values| is_steady(values)) {
                 return Ok(());
             }
-            if now_ns - begun_ns + self.pair_ns > budget_ns {
+            // The pairs that count need time as well.
+            let is_short = self.left_ns() < PAIRS_MIN * self.pair_ns;
+            if is_short || now_ns - begun_ns + self.pair_ns > budget_ns {
                 let note = "the warm-up was cut short: not both sides were seen to be steady; a \
                             longer --max-duration gives it more time";
                 // Too short a time to tell is the user's choice; a drift is a finding.
@@ -241,11 +288,10 @@ impl Contest {
         let mut race = Race::new(self.rules(units_max), self.seed);
         while !self.is_stopped() {
             self.count_pair(sessions, plans)?;
-            let count = self.blocks[0].len() as u64;
+            let count = self.differences().first().map_or(0, Vec::len) as u64;
             let is_last = count >= units_max || self.left_ns() < self.pair_ns;
             if (is_last || race.is_look(count)) && !self.is_stopped() {
-                let looked = race.look(&self.differences(), is_last);
-                self.look = looked.or(self.look);
+                self.look(&mut race, is_last);
             }
             if is_last || self.is_decided() {
                 break;
@@ -282,9 +328,14 @@ impl Contest {
         Ok(())
     }
 
-    /// Lets a race look at the processes so far.
+    /// Lets a race look at the pairs, or the processes, so far.
     pub(super) fn look(&mut self, race: &mut Race, is_last: bool) {
-        let looked = race.look(&self.differences(), is_last);
+        let [a, b] = &self.blocks;
+        let is_little_known = unknown(self.metric, a, b, self.layout).is_too_much();
+        let looked = race.look(&self.differences(), is_last).map(|look| match is_little_known {
+            true => Look { word: Word::Undecided, is_by_few: false, ..look },
+            false => look,
+        });
         self.look = looked.or(self.look);
     }
 
@@ -300,32 +351,24 @@ impl Contest {
     ) -> Result<(), CliError> {
         match self.pair(sessions, plans)? {
             Taken::Pair(blocks) => {
-                for (index, (side, block)) in self.blocks.iter_mut().zip(*blocks).enumerate() {
-                    if block.value(self.metric).and_then(|v| self.metric.inward(v)).is_none() {
-                        return Err(self.unknown(index));
-                    }
+                for (side, block) in self.blocks.iter_mut().zip(*blocks) {
                     side.push(block);
                 }
             }
-            Taken::Disturbed => self.disturbed += 1,
+            Taken::LeftOut(reasons) => {
+                self.left_out += 1;
+                for reason in reasons {
+                    *self.reasons.entry(reason).or_default() += 1;
+                }
+            }
             Taken::Stopped => {}
         }
         Ok(())
     }
 
-    fn unknown(&self, side: usize) -> CliError {
-        CliError::nothing_measured(format!(
-            "{} of {} is not known in a block of {}",
-            self.metric.name(),
-            name(side),
-            format_duration_ns(self.block_ns)
-        ))
-        .hint(match self.metric {
-            Metric::ServerCpu => {
-                "it is known with --a-cmd and --b-cmd, or --a-server-pid and --b-server-pid"
-            }
-            _ => "at least ten requests must lie above a percentile: try a longer --block",
-        })
+    /// What decides, on its scale.
+    fn inward(&self, block: &Block) -> Option<f64> {
+        block.value(self.metric).and_then(|value| self.metric.inward(value))
     }
 
     /// One block of each side, in an order of its own.
@@ -333,42 +376,59 @@ impl Contest {
         self.numbered += 1;
         let order = if self.order.reference_first() { [0, 1] } else { [1, 0] };
         let mut blocks = [Block::default(); 2];
-        let mut is_disturbed = false;
+        let mut reasons = Vec::new();
         for side in order {
+            let begun_ns = self.clock.now_ns();
             let mut plan = plans[side].clone();
             // Random arrivals are the same for both sides of a pair, and others in the next.
             plan.seed = plan.seed.wrapping_add(self.numbered);
             let result = sessions[side]
                 .block(&plan, &self.signals, &mut |_| {})
                 .map_err(|error| side_error(side, &error))?;
+            self.answers[side].add(&Answers::of(&result));
             if self.is_stopped() {
                 return Ok(Taken::Stopped);
             }
             match unfit(&result) {
                 None => {}
-                Some(Unfit::Disturbed) => is_disturbed = true,
+                Some(Unfit::Disturbed(disturbance)) => {
+                    reasons.push(Reason::Disturbed(disturbance));
+                }
                 Some(Unfit::Miscounted) => return Err(miscounted(side, &result)),
-                Some(Unfit::Empty) if self.empty[side] + 1 < EMPTY_MAX => {
-                    self.empty[side] += 1;
-                    is_disturbed = true;
+                Some(Unfit::Empty) => {
+                    self.note_empty(side, begun_ns)?;
+                    reasons.push(Reason::Empty(side));
                     continue;
                 }
-                Some(Unfit::Empty) => return Err(self.nothing_answered(side)),
             }
-            self.empty[side] = 0;
+            self.empty[side] = (0, 0);
             blocks[side] = summarize(&result, self.process);
             self.show(&result);
         }
-        Ok(if is_disturbed { Taken::Disturbed } else { Taken::Pair(Box::new(blocks)) })
+        reasons.dedup();
+        Ok(if reasons.is_empty() { Taken::Pair(Box::new(blocks)) } else { Taken::LeftOut(reasons) })
     }
 
-    fn nothing_answered(&self, side: usize) -> CliError {
+    /// A block without an answer may be a stall; a side that answers nothing for long is gone.
+    fn note_empty(&mut self, side: usize, begun_ns: u64) -> Result<(), CliError> {
+        let (count, since_ns) = match self.empty[side] {
+            (0, _) => (1, begun_ns),
+            (count, since_ns) => (count + 1, since_ns),
+        };
+        self.empty[side] = (count, since_ns);
+        if count < EMPTY_MAX || self.clock.now_ns() - since_ns < EMPTY_NS_MIN {
+            return Ok(());
+        }
         let length = format_duration_ns(self.block_ns);
-        CliError::nothing_measured(format!(
-            "{} completed no request in {EMPTY_MAX} blocks of {length}",
-            name(side)
+        let causes = render::failures(&self.answers[side]);
+        Err(CliError::nothing_measured(format!(
+            "{} completed no request in {count} blocks of {length}{}",
+            name(side),
+            causes.map_or_else(String::new, |causes| format!(
+                "; its requests failed so far: {causes}"
+            ))
         ))
-        .hint("does the server still answer? A slow one needs a longer --block")
+        .hint("does the server still answer? A slow one needs a longer --block"))
     }
 
     fn show(&mut self, result: &RunResult) {
@@ -387,18 +447,19 @@ impl Contest {
 
     /// The differences of all pairs so far, by process.
     fn differences(&self) -> Vec<Vec<f64>> {
-        let value = |block: &Block| {
-            block.value(self.metric).and_then(|value| self.metric.inward(value)).unwrap_or(f64::NAN)
-        };
         let mut groups: Vec<Vec<f64>> = Vec::new();
         let mut last = None;
         for (a, b) in self.blocks[0].iter().zip(&self.blocks[1]) {
-            if last != Some(a.process) || groups.is_empty() {
+            // Where it is not known, there is no pair.
+            let Some(difference) = self.inward(b).zip(self.inward(a)).map(|(b, a)| b - a) else {
+                continue;
+            };
+            if last != Some(a.process) {
                 groups.push(Vec::new());
                 last = Some(a.process);
             }
             if let Some(group) = groups.last_mut() {
-                group.push(value(b) - value(a));
+                group.push(difference);
             }
         }
         groups
@@ -427,6 +488,7 @@ impl Contest {
             alpha: self.look.map_or(FALSE_ALARM, |look| look.alpha),
         };
         let mut other = against(&a, &b, &terms, &mut Rng::new(self.seed));
+        let is_little_known = other.is_little_known(self.metric);
         // What a look found stands; the same data with other resamples may say it a little otherwise.
         match self.look {
             Some(look) if interrupted.is_none() => {
@@ -438,7 +500,8 @@ impl Contest {
                 }
                 let more =
                     || units_more(decisive.as_deref()?, look.alpha, self.margin, self.layout);
-                other.more = if look.word == Word::Undecided { more() } else { None };
+                let is_open = look.word == Word::Undecided && !is_little_known;
+                other.more = if is_open { more() } else { None };
             }
             // Between looks there is no verdict.
             _ => other.word = Word::Undecided,
@@ -463,17 +526,19 @@ impl Contest {
                 2 * pairs
             ));
         }
-        if self.disturbed > 0 {
+        if self.left_out > 0 {
             self.notes.push(format!(
-                "{} more pairs were left out: wring or the machine stood still in one of them",
-                self.disturbed
+                "{} more pairs of blocks were left out: {}",
+                self.left_out,
+                because(&self.reasons)
             ));
         }
         let [label_a, label_b] = labels;
+        let [answers_a, answers_b] = self.answers;
         Ok(Comparison {
             sides: vec![
-                Side { name: name(0), label: label_a, blocks: a },
-                Side { name: name(1), label: label_b, blocks: b },
+                Side { name: name(0), label: label_a, blocks: a, answers: answers_a },
+                Side { name: name(1), label: label_b, blocks: b, answers: answers_b },
             ],
             others: vec![other],
             metric: self.metric,
@@ -494,19 +559,29 @@ impl Contest {
                 hint: None,
                 code: if by == Interrupted::Interrupt { 130 } else { 143 },
             }),
-            None if self.disturbed > pairs => Err(CliError {
-                message: format!(
-                    "wring or the machine stood still in {} of {} pairs of blocks: nothing can be \
-                     compared",
-                    self.disturbed,
-                    self.disturbed + pairs
-                ),
-                hint: Some("wring doctor tells whether this machine is fit to measure".to_owned()),
-                code: EXIT_INVALID,
-            }),
+            None if self.left_out > pairs => {
+                let most = self.reasons.iter().max_by_key(|(_, count)| **count);
+                let is_servers = matches!(most, Some((Reason::Empty(_), _)));
+                Err(CliError {
+                    message: format!(
+                        "{} of {} pairs of blocks say nothing of the servers: {}",
+                        self.left_out,
+                        self.left_out + pairs,
+                        because(&self.reasons)
+                    ),
+                    hint: most.map(|(reason, _)| reason.hint().to_owned()),
+                    code: if is_servers { EXIT_NOTHING_MEASURED } else { EXIT_INVALID },
+                })
+            }
             _ => Ok(()),
         }
     }
+}
+
+/// `wring itself sent late in 5, B completed no request in 1`
+fn because(reasons: &BTreeMap<Reason, u64>) -> String {
+    let one = |(reason, count): (&Reason, &u64)| format!("{} in {count}", reason.words());
+    reasons.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn side_error(side: usize, error: &RunError) -> CliError {

@@ -17,6 +17,7 @@ use super::{colored, write_stdout};
 use crate::compare::{Comparison, Metric, Word};
 use crate::report::compare as render;
 use crate::result::Interrupted;
+use crate::units::format_duration_ns;
 
 /// Exit code: a threshold failed.
 const EXIT_FAILED: u8 = 99;
@@ -27,6 +28,8 @@ const BLOCK_NS_MAX: u64 = 5_000_000_000;
 /// Shortest that a short comparison makes it, and how many there are to be in one at least.
 const BLOCK_NS_MIN: u64 = 20_000_000;
 const BLOCKS_MIN: u64 = 60;
+/// Pairs without which no side is called faster or slower.
+const PAIRS_LEAST: u64 = 8;
 
 /// What is compared.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -51,8 +54,10 @@ pub struct CompareJob {
 pub(super) fn lower(args: CompareArgs, argv: Vec<String>) -> Result<CompareJob, CliError> {
     let kind = kind(&args)?;
     check_server_pids(&args, &kind)?;
+    check_flags(&args, &kind)?;
     if !matches!(kind, Kind::Files(_)) {
-        check_flags(&args)?;
+        check_metric(&args, &kind)?;
+        check_block(&args, &kind)?;
         super::lower::check(&args.run)?;
     }
     if args.run.json == Some(None) && args.format != CompareFormat::Text {
@@ -68,13 +73,16 @@ pub(super) fn execute(job: CompareJob) -> Result<u8, CliError> {
         Some(Some(path)) => Some(ReportFile::open("--json", path)?),
         _ => None,
     };
+    let measures = !matches!(kind, Kind::Files(_));
     let comparison = match kind {
         Kind::Files(sides) => stored::compare(&args, &sides)?,
         Kind::Urls(urls) => live::compare_urls(&args, &argv, urls)?,
         Kind::Commands(commands, path) => builds::compare(&args, &argv, &commands, &path)?,
     };
     present(&args, &comparison, file)?;
-    Ok(exit_code(&comparison, args.fail_on))
+    // Stored runs were judged when they were made.
+    let fails_a_check = measures && comparison.sides.iter().any(|s| s.answers.fails_a_check());
+    Ok(exit_code(&comparison, args.fail_on, fails_a_check))
 }
 
 fn present(
@@ -93,7 +101,7 @@ fn present(
 }
 
 /// The first that applies: interrupted, failed, fine.
-fn exit_code(comparison: &Comparison, fail_on: FailOn) -> u8 {
+fn exit_code(comparison: &Comparison, fail_on: FailOn, fails_a_check: bool) -> u8 {
     let is_beyond_margin = |other: &crate::compare::Against| {
         let decisive = other.differences.iter().find(|d| d.metric == comparison.metric);
         decisive.is_some_and(|difference| difference.relative().abs() > comparison.margin)
@@ -103,6 +111,7 @@ fn exit_code(comparison: &Comparison, fail_on: FailOn) -> u8 {
     match (comparison.interrupted, fail_on) {
         (Some(Interrupted::Interrupt), _) => 130,
         (Some(Interrupted::Terminate), _) => 143,
+        (None, _) if fails_a_check => EXIT_FAILED,
         (None, FailOn::Never) => 0,
         (None, FailOn::Undecided) if slower || undecided => EXIT_FAILED,
         (None, FailOn::Slower) if slower => EXIT_FAILED,
@@ -198,34 +207,96 @@ fn commands(a: &str, b: &str, words: &[String]) -> Result<Kind, CliError> {
     Ok(Kind::Commands([a.to_owned(), b.to_owned()], path.to_owned()))
 }
 
-/// Flags of a measurement that have no meaning for blocks.
-fn check_flags(args: &CompareArgs) -> Result<(), CliError> {
-    let run = &args.run;
+/// The flags that a comparison of this kind has no use for, with what is to be used instead.
+fn check_flags(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
     const SHORT: &str = "--max-duration bounds the comparison, --block sets the length of a block";
-    let given = [
-        ("-d", run.duration.is_some(), SHORT),
-        ("-n", run.requests.is_some(), SHORT),
-        ("--stages", run.stages.is_some(), "-R gives both sides a constant rate"),
+    const PERCENTILES: &str = "the table has the percentiles";
+    const COST: &str = "--a-server-pid and --b-server-pid name the server of each side; with --a-cmd \
+                        and --b-cmd the cost of both is told unasked";
+    const STORED: &str = "it compares stored results although they were made differently";
+    let never = [
+        ("-d", SHORT),
+        ("-n", SHORT),
+        ("--stages", "-R gives both sides a constant rate"),
+        ("--warmup", "a comparison finds out by itself when both are warm"),
+        ("--interval", "a block has no series"),
+        ("-o", "--json=FILE keeps what was found"),
+        ("-L", PERCENTILES),
+        ("-U", PERCENTILES),
+        ("--urls", "two URLs are compared"),
         (
-            "--warmup",
-            run.warmup.longest_ns() > 0,
-            "a comparison finds out by itself when both are warm",
+            "--threshold",
+            "--metric and --margin decide and --fail-on says what ends with exit code 99; --expect \
+             says what answers must be",
         ),
-        ("-o", run.output.is_some(), "--json=FILE keeps what was found"),
-        ("-L", run.latency, "the table has the percentiles"),
-        ("-U", run.u_latency, "the table has the percentiles"),
-        (
-            "--server-pid",
-            run.server.server_pid.is_some() || run.server.server_cgroup.is_some(),
-            "--a-server-pid and --b-server-pid name the server of each side; with --a-cmd and \
-             --b-cmd the cost of both is told unasked",
-        ),
+        ("--group-by", "a run counts answers by a header: wring --group-by"),
+        ("--server-pid", COST),
+        ("--server-cgroup", COST),
     ];
-    match given.iter().find(|(_, is_given, _)| *is_given) {
-        Some((flag, _, hint)) => {
-            Err(CliError::usage(format!("{flag} has no meaning in a comparison")).hint(*hint))
+    let refused = |flag: &str, what: &str, hint: &str| {
+        Err(CliError::usage(format!("{flag} has no meaning {what}")).hint(hint))
+    };
+    if let Kind::Files(_) = kind {
+        const OF_STORED: [&str; 10] = [
+            "--metric",
+            "--margin",
+            "--force",
+            "--format",
+            "--fail-on",
+            "--json",
+            "--color",
+            "--seed",
+            "-q",
+            "-v",
+        ];
+        return match args.given.other_than(&OF_STORED) {
+            Some(flag) => refused(
+                flag,
+                "for stored results",
+                "they were made with the flags that were given then",
+            ),
+            None => Ok(()),
+        };
+    }
+    if let Some((flag, hint)) = never.iter().find(|(flag, _)| args.given.has(flag)) {
+        return refused(flag, "in a comparison", hint);
+    }
+    match kind {
+        Kind::Urls(_) if args.given.has("--restarts") => {
+            refused("--restarts", "with URLs", "wring starts again what --a-cmd and --b-cmd start")
         }
-        None => Ok(()),
+        _ if args.given.has("--force") => refused("--force", "without stored results", STORED),
+        _ => Ok(()),
+    }
+}
+
+/// A block must be so short that the least number of them fits.
+fn check_block(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
+    let Some(block_ns) = args.block else { return Ok(()) };
+    let blocks = blocks_least(args, matches!(kind, Kind::Commands(..)));
+    let least_ns = blocks.saturating_mul(block_ns);
+    if least_ns <= args.max_duration {
+        return Ok(());
+    }
+    Err(CliError::usage(format!(
+        "--block {} is too long for --max-duration {}: the {blocks} blocks that a comparison takes at \
+         least need {}",
+        format_duration_ns(block_ns),
+        format_duration_ns(args.max_duration),
+        format_duration_ns(least_ns)
+    ))
+    .hint(format!(
+        "give --max-duration that, or a --block of {} or less",
+        format_duration_ns(args.max_duration / blocks)
+    )))
+}
+
+/// Blocks without which there is nothing to decide by: two pairs to warm up and those that count, in
+/// each process.
+fn blocks_least(args: &CompareArgs, starts_servers: bool) -> u64 {
+    match args.restarts {
+        restarts @ 1.. if starts_servers => 2 * (2 + 1) * (u64::from(restarts) + 1),
+        _ => 2 * (2 + PAIRS_LEAST),
     }
 }
 
@@ -255,8 +326,23 @@ fn check_server_pids(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
         (Kind::Urls(_), Some(missing)) => {
             Err(CliError::usage(format!("{given} names one side only; {missing} is missing")))
         }
+        (Kind::Urls(_), None) if a == b => {
+            Err(CliError::usage(format!("{flag_a} and {flag_b} name the same process"))
+                .hint("one server costs what it costs: the two sides need a server each"))
+        }
         (Kind::Urls(_), None) => Ok(()),
     }
+}
+
+/// What decides must be measured.
+fn check_metric(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
+    let is_cost = args.metric.is_some_and(|choice| choice.metric() == Metric::ServerCpu);
+    if is_cost && matches!(kind, Kind::Urls(_)) && args.a_server_pid.is_none() {
+        return Err(CliError::usage("--metric cpu needs servers whose CPU time can be read").hint(
+            "name them by --a-server-pid and --b-server-pid, or start them by --a-cmd and --b-cmd",
+        ));
+    }
+    Ok(())
 }
 
 /// What the verdict is about.
@@ -270,7 +356,7 @@ fn metric(args: &CompareArgs, is_paced: bool) -> Metric {
 
 /// How long a block is: so long that at the asked rate its percentile is known, and so short that
 /// there are enough of them.
-fn block_ns(args: &CompareArgs) -> u64 {
+fn block_ns(args: &CompareArgs, starts_servers: bool) -> u64 {
     if let Some(block_ns) = args.block {
         return block_ns;
     }
@@ -282,8 +368,9 @@ fn block_ns(args: &CompareArgs) -> u64 {
     };
     let rate_per_s = args.run.rate.map_or(f64::INFINITY, rate_per_s);
     let needed_ns = (requests / rate_per_s * 1e9) as u64;
-    let usual_ns = BLOCK_NS.min(args.max_duration / BLOCKS_MIN).max(BLOCK_NS_MIN);
-    usual_ns.max(needed_ns.min(BLOCK_NS_MAX))
+    let most_ns = BLOCK_NS_MAX.min(args.max_duration / blocks_least(args, starts_servers));
+    let usual_ns = BLOCK_NS.min(args.max_duration / BLOCKS_MIN);
+    usual_ns.max(needed_ns).min(most_ns).max(BLOCK_NS_MIN)
 }
 
 fn rate_per_s(rate: crate::units::Rate) -> f64 {

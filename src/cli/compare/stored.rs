@@ -1,16 +1,17 @@
 //! Comparing stored results.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::super::args::compare::CompareArgs;
 use super::super::error::CliError;
-use super::super::execute::read_stored;
+use super::super::execute::{parse_stored, stored_bytes};
 use super::metric;
 use crate::compare::{
-    self, Comparison, FALSE_ALARM, Layout, Side, Terms, against, summarize, unlike,
+    self, Block, Comparison, FALSE_ALARM, Layout, Side, Terms, against, summarize, unlike,
 };
 use crate::report::escape;
-use crate::result::{RunResult, Verdict};
+use crate::result::{Answers, RunResult, Verdict, fnv1a};
 use crate::rng::Rng;
 
 /// Longest URL shown, in characters.
@@ -22,12 +23,21 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
     let mut first: Option<(String, RunResult)> = None;
     let mut sides = Vec::new();
     let mut metrics = None;
+    let mut known = Known::default();
     for (index, paths) in files.iter().enumerate() {
-        let mut blocks = Vec::new();
+        let (mut blocks, mut answers) = (Vec::new(), Answers::default());
         let mut url = String::new();
         for path in paths {
-            let result = read_stored(Path::new(path))?;
-            let path = path.escape_debug().to_string();
+            let bytes = stored_bytes(Path::new(path))?;
+            let shown = path.escape_debug().to_string();
+            known.note(path, &shown, &bytes)?;
+            let (result, path) = (parse_stored(Path::new(path), &bytes)?, shown);
+            if result.window_completed() == 0 {
+                return Err(CliError::nothing_measured(format!(
+                    "no request completed in the run in '{path}', so there is nothing to compare"
+                ))
+                .hint("wring report FILE shows what became of its requests"));
+            }
             if let Some((other, reference)) = &first {
                 check_alike(args, (other, reference), (&path, &result), &mut notes)?;
             }
@@ -36,6 +46,7 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
             }
             metrics.get_or_insert_with(|| metric(args, result.asked.schedule.is_some()));
             blocks.push(summarize(&result, 0));
+            answers.add(&Answers::of(&result));
             url = escape(&result.asked.url, URL_CHARS_MAX);
             first.get_or_insert((path, result));
         }
@@ -44,12 +55,14 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
             name: name(index),
             label: format!("{} ({url})", shown.join(", ")),
             blocks,
+            answers,
         });
     }
     let metric = metrics.unwrap_or(compare::Metric::RequestsPerS);
-    if let Some(side) =
-        sides.iter().find(|side| side.blocks.iter().any(|b| b.value(metric).is_none()))
-    {
+    // What failures hide is a finding, what was never measured is none.
+    let was_measured =
+        |block: &Block| block.value(metric).is_some() || block.is_lost_to_failures(metric);
+    if let Some(side) = sides.iter().find(|side| !side.blocks.iter().any(was_measured)) {
         let message = format!("{} is not known in the results of {}", metric.name(), side.name);
         return Err(CliError::nothing_measured(message).hint("--metric chooses another"));
     }
@@ -77,6 +90,29 @@ pub(super) fn compare(args: &CompareArgs, files: &[Vec<String>]) -> Result<Compa
         notes,
         interrupted: None,
     })
+}
+
+/// The files so far: the same run twice is no second run, and knows nothing of how runs differ.
+#[derive(Default)]
+struct Known {
+    /// The file itself, the hash of its content, and its name as typed.
+    files: Vec<(PathBuf, u64, String)>,
+}
+
+impl Known {
+    fn note(&mut self, path: &str, shown: &str, bytes: &[u8]) -> Result<(), CliError> {
+        let place = fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+        let hash = fnv1a(bytes);
+        let same = self.files.iter().find(|(other, of, _)| *other == place || *of == hash);
+        if let Some((_, _, other)) = same {
+            return Err(CliError::usage(format!(
+                "'{other}' and '{shown}' are the same run: it counts once"
+            ))
+            .hint("store several runs of each side, each with -o FILE of its own"));
+        }
+        self.files.push((place, hash, shown.to_owned()));
+        Ok(())
+    }
 }
 
 /// `A`, `B`, … `Z`, then numbers.

@@ -104,6 +104,21 @@ fn flags_that_blocks_give_no_meaning_are_refused_by_name() {
         (&["--fail-on", "faster"], "possible values are slower, undecided, never"),
         (&["--json", "--format", "md"], "--json and --format contradict each other"),
         (&["-q", "-v"], "-q and -v contradict"),
+        (&["--threshold", "p99<1s"], "--threshold has no meaning in a comparison"),
+        (&["--group-by", "X"], "--group-by has"),
+        (&["--interval", "1s"], "--interval has"),
+        (&["--urls", "x"], "--urls has"),
+        (&["-U"], "-U has"),
+        (&["--server-cgroup", "/"], "--server-cgroup has"),
+        (&["--restarts", "5"], "--restarts has no meaning with URLs"),
+        (&["--force"], "--force has no meaning without stored results"),
+        (&["--metric", "cpu"], "--metric cpu needs servers whose CPU time can be read"),
+        (&["--a-server-pid", "7", "--b-server-pid", "7"], "name the same process"),
+        (
+            &["--block", "5s", "--max-duration", "60s"],
+            "--block 5.00 s is too long for --max-duration 1m: the 20 blocks that a comparison takes \
+             at least need 1m40s",
+        ),
     ] {
         let message = refused(&with_urls(flags));
         assert!(message.contains(named), "{flags:?}: {message}");
@@ -111,8 +126,34 @@ fn flags_that_blocks_give_no_meaning_are_refused_by_name() {
 }
 
 #[test]
+fn stored_results_and_commands_refuse_what_would_be_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a").to_str().unwrap().to_owned();
+    std::fs::write(&path, "{}").unwrap();
+    for flags in [
+        &["-c", "64"][..],
+        &["--max-duration", "55s"],
+        &["--restarts", "5"],
+        &["--block", "1s"],
+        &["--expect", "200"],
+        &["-R", "1k"],
+    ] {
+        let message = refused(&[&[&*path, &*path], flags].concat());
+        let said = format!("{} has no meaning for stored results", flags[0]);
+        assert!(message.contains(&said), "{flags:?}: {message}");
+    }
+    let taken = ["--metric", "p99", "--margin", "2%", "--force", "--seed", "1", "--json", "-q"];
+    job(&[&[&*path, &*path], &taken[..]].concat());
+    let commands = ["--a-cmd", "a {port}", "--b-cmd", "b {port}"];
+    assert!(refused(&[&commands[..], &["--force"]].concat()).contains("--force has no meaning"));
+    let long = refused(&[&commands[..], &["--block", "2s"]].concat());
+    assert!(long.contains("the 36 blocks"), "{long}");
+    job(&[&commands[..], &["--restarts", "0", "--block", "2s"]].concat());
+}
+
+#[test]
 fn a_block_is_as_long_as_its_percentile_needs_and_as_short_as_there_is_time() {
-    let block = |flags: &[&str]| block_ns(&job(&with_urls(flags)).args) / 1_000_000;
+    let block = |flags: &[&str]| block_ns(&job(&with_urls(flags)).args, false) / 1_000_000;
     assert_eq!(block(&[]), 250);
     assert_eq!(block(&["--block", "1s"]), 1000);
     assert_eq!(block(&["--max-duration", "6s"]), 100);
@@ -120,7 +161,10 @@ fn a_block_is_as_long_as_its_percentile_needs_and_as_short_as_there_is_time() {
     assert_eq!(block(&["-R", "20k"]), 250, "p99 of 5,000 requests is known");
     assert_eq!(block(&["-R", "1k"]), 1100, "and of 250 it is not");
     assert_eq!(block(&["-R", "1k", "--metric", "p50"]), 250);
-    assert_eq!(block(&["-R", "10"]), 5000, "but no longer than this");
+    assert_eq!(block(&["-R", "10"]), 2750, "but no longer than leaves time for ten pairs");
+    assert_eq!(block(&["-R", "10", "--max-duration", "10m"]), 5000, "nor longer than this");
+    let commands = ["--a-cmd", "a {port}", "--b-cmd", "b {port}", "--restarts", "99"];
+    assert_eq!(block_ns(&job(&commands).args, true) / 1_000_000, 91, "three pairs of each start");
 }
 
 #[test]
@@ -132,8 +176,10 @@ fn what_decides_follows_the_flags() {
     assert_eq!(decides(&[]), Metric::RequestsPerS);
     assert_eq!(decides(&["-R", "1k"]), Metric::P99);
     assert_eq!(decides(&["-R", "1k", "--metric", "rps"]), Metric::RequestsPerS);
-    let choices = ["p50", "p90", "p99", "p99.9", "cpu"];
-    let metrics = [Metric::P50, Metric::P90, Metric::P99, Metric::P999, Metric::ServerCpu];
+    let costs = ["--a-server-pid", "1", "--b-server-pid", "2", "--metric", "cpu"];
+    assert_eq!(decides(&costs), Metric::ServerCpu);
+    let choices = ["p50", "p90", "p99", "p99.9"];
+    let metrics = [Metric::P50, Metric::P90, Metric::P99, Metric::P999];
     for (choice, metric) in choices.into_iter().zip(metrics) {
         assert_eq!(decides(&["--metric", choice]), metric);
     }
@@ -151,8 +197,12 @@ fn the_exit_code_is_what_fail_on_says() {
         };
         let (a, b) = (vec![block(100.0)], vec![block(to)]);
         let against = crate::compare::against(&a, &b, &terms, &mut crate::rng::Rng::new(1));
-        let side =
-            |name: &str, blocks| Side { name: name.to_owned(), label: String::new(), blocks };
+        let side = |name: &str, blocks| Side {
+            name: name.to_owned(),
+            label: String::new(),
+            blocks,
+            answers: Default::default(),
+        };
         Comparison {
             sides: vec![side("A", a), side("B", b)],
             others: vec![Against { word, ..against }],
@@ -164,7 +214,7 @@ fn the_exit_code_is_what_fail_on_says() {
             interrupted: None,
         }
     };
-    let code = |word, to, fail_on| exit_code(&comparison(word, to), fail_on);
+    let code = |word, to, fail_on| exit_code(&comparison(word, to), fail_on, false);
     assert_eq!(code(Word::Slower, 95.0, FailOn::Slower), 99);
     assert_eq!(code(Word::Slower, 99.5, FailOn::Slower), 0, "within the margin");
     assert_eq!(code(Word::Slower, 95.0, FailOn::Undecided), 99);
@@ -175,5 +225,6 @@ fn the_exit_code_is_what_fail_on_says() {
     assert_eq!(code(Word::Same, 100.0, FailOn::Undecided), 0);
     let mut stopped = comparison(Word::Slower, 95.0);
     stopped.interrupted = Some(Interrupted::Interrupt);
-    assert_eq!(exit_code(&stopped, FailOn::Slower), 130);
+    assert_eq!(exit_code(&stopped, FailOn::Slower, true), 130);
+    assert_eq!(exit_code(&comparison(Word::Faster, 105.0), FailOn::Never, true), 99);
 }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::answers::Answers;
+
 /// The version of this format.
 pub const SEARCH_SCHEMA_VERSION: u32 = 1;
 
@@ -24,7 +26,7 @@ pub struct Search {
     pub arrivals: String,
     /// What a rate had to meet.
     pub objective: Vec<String>,
-    /// `narrow`, `time up`, `missed`, `unbounded`, `SIGINT`, `SIGTERM` or `trouble`.
+    /// `narrow`, `time up`, `missed`, `unbounded`, `out of reach`, `SIGINT`, `SIGTERM` or `trouble`.
     pub ended: String,
     /// With `trouble`: what it was.
     pub trouble: Option<String>,
@@ -36,6 +38,8 @@ pub struct Search {
     pub held_per_s: Option<f64>,
     /// The lowest rate above it that failed.
     pub failed_per_s: Option<f64>,
+    /// The lowest rate above it that wring itself could not judge, where that comes first.
+    pub out_of_reach_per_s: Option<f64>,
     /// The distance of the two, over the lower.
     pub width: Option<f64>,
     /// The width asked for.
@@ -50,6 +54,8 @@ pub struct Search {
     pub curve: Vec<Rate>,
     /// Every trial, in order of time.
     pub trials: Vec<Trial>,
+    /// What was answered, in the closed loop and in all trials.
+    pub answers: Answers,
 }
 
 /// A rate and what all its trials say.
@@ -102,6 +108,8 @@ pub struct Trial {
     pub latency: Latency,
     /// Why it does not count: the verdict of its run; null if it does.
     pub spoiled: Option<String>,
+    /// The same in more words.
+    pub spoiled_reason: Option<String>,
 }
 
 /// Percentiles; null where fewer than ten samples lie above.
@@ -130,7 +138,8 @@ pub struct Ceiling {
     pub url: String,
     /// Arguments as typed, secrets redacted.
     pub options: Vec<String>,
-    /// `done`, `SIGINT`, `SIGTERM` or `trouble`.
+    /// `done`; `time up`, `most allowed` or `disturbed` where `most` is a lower bound; `SIGINT`,
+    /// `SIGTERM` or `trouble`.
     pub ended: String,
     /// With `trouble`: what it was.
     pub trouble: Option<String>,
@@ -142,6 +151,19 @@ pub struct Ceiling {
     pub enough: Option<Load>,
     /// Every load, in order of time.
     pub loads: Vec<Load>,
+    /// Loads that were disturbed each time they were measured, and count for nothing.
+    pub left_out: Vec<LeftOut>,
+    /// What was answered under all loads.
+    pub answers: Answers,
+}
+
+/// A load that was left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LeftOut {
+    /// Connections.
+    pub connections: u32,
+    /// Requests in flight on each.
+    pub depth: u32,
 }
 
 /// A load in a closed loop.
@@ -158,6 +180,8 @@ pub struct Load {
     pub latency: Latency,
     /// wring itself had no time to spare.
     pub generator_limited: bool,
-    /// Whether the numbers can be used.
+    /// Whether the numbers can be used; if not, the load was measured again.
     pub valid: bool,
+    /// Why they cannot.
+    pub invalid_reason: Option<String>,
 }
