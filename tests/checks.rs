@@ -500,11 +500,15 @@ fn pipelined_answers_are_held_against_the_requests_they_answer() {
 #[test]
 fn numbered_requests_come_in_once_each_and_in_order_on_every_connection() {
     const DEPTH: usize = 4;
-    for engine in ["uring", "epoll"] {
-        let (url, log) = echoing(DEPTH, Mischief::None);
+    let paces = [&[][..], &["-R", "3k"], &["-R", "3k", "--arrivals", "poisson"]];
+    for (engine, pace) in ["uring", "epoll"].into_iter().flat_map(|e| paces.map(|pace| (e, pace))) {
+        // On a schedule nothing fills the last batches.
+        let depth = if pace.is_empty() { DEPTH } else { 1 };
+        let (url, log) = echoing(depth, Mischief::None);
         let numbered = format!("{url}{{{{seq}}}}");
-        let line = ["-c", "3", "-p", "4", "-n", "240", "--engine", engine];
-        let line = [&[&*numbered], &line[..], &["--expect-body-bytes", "17"]].concat();
+        // Two threads have unlike parts.
+        let line = ["-t2", "-c", "3", "-p", "4", "-n", "240", "--engine", engine];
+        let line = [&[&*numbered], &line[..], pace, &["--expect-body-bytes", "17"]].concat();
         let report = run(0, &line);
         assert_eq!(number(&report, "/requests/completed"), 240);
         assert_eq!(number(&report, "/checks/failed/body_bytes/whole"), 0);
@@ -512,7 +516,8 @@ fn numbered_requests_come_in_once_each_and_in_order_on_every_connection() {
         assert!(log.iter().all(|paths| paths.is_sorted()), "{log:?}");
         let mut all: Vec<&String> = log.iter().flatten().collect();
         all.sort();
+        let log = format!("{pace:?} {log:?}");
         let wanted: Vec<String> = (0..240).map(|number| format!("/{number:016}")).collect();
-        assert!(all.into_iter().eq(&wanted), "{log:?}");
+        assert!(all.into_iter().eq(&wanted), "{log}");
     }
 }

@@ -362,7 +362,9 @@ fn climb(
                     continue;
                 }
                 // Nor is what a target that hangs did not answer.
-                silent = if is_silent(&result) { silent + 1 } else { 0 };
+                let trial = Trial::of_run(&result, claims, ask.rate_per_s);
+                let is_silent = trial.spoiled.is_none() && is_silent(&result);
+                silent = if is_silent { silent + 1 } else { 0 };
                 if silent == SILENT_MAX {
                     forget_the_dying(capacity, trials);
                     let trouble = report::hangs(index, ask.rate_per_s);
@@ -370,7 +372,6 @@ fn climb(
                 } else if silent > 0 {
                     continue;
                 }
-                let trial = Trial::of_run(&result, claims, ask.rate_per_s);
                 capacity.tried(&trial);
                 trials.push(FoundTrial::of(start_ns, &ask, &trial));
                 let standing = standing_of(capacity, ask.rate_per_s);
@@ -396,11 +397,10 @@ fn forget_the_dying(capacity: &mut Capacity, trials: &[FoundTrial]) {
     }
 }
 
-/// Requests were sent, and the target answered none of them, through no fault of wring.
+/// Requests were sent, and the target answered none of them.
 fn is_silent(result: &RunResult) -> bool {
     let whole = result.total.whole();
-    let is_spoiled = matches!(&result.verdict, Verdict::Invalid(reasons) if !reasons.is_empty());
-    whole.started > 0 && whole.completed == 0 && !is_spoiled
+    whole.started > 0 && whole.completed == 0
 }
 
 fn nothing_completed(result: &RunResult) -> CliError {

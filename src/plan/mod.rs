@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::inspect::Checks;
 use crate::io::Address;
+use crate::schedule::Arrivals;
 
 pub use lines::Lines;
 pub use network::{Network, Prelude};
@@ -62,7 +63,7 @@ pub struct Share {
     pub connection_first: u32,
     /// Its part of `StopAfter::requests` in a closed loop: as many for each of its connections as
     /// the others have for theirs, so that all of them are at work until the end. On a
-    /// schedule `Plan::parts` says how many it is.
+    /// schedule `Plan::dealt` says how many it is.
     pub requests: Option<u64>,
     /// Seed of its private random stream.
     pub seed: u64,
@@ -141,21 +142,40 @@ impl Plan {
         self.targets.as_ref().map_or(1, |targets| targets.origins().len() as u32)
     }
 
-    /// Each worker's part of the requests that the window may start; `None` without a bound.
-    pub fn parts(&self) -> Vec<Option<u64>> {
-        match (&self.pacing, self.stop.requests) {
-            (Some(pacing), Some(requests)) => {
-                let parts = pacing.parts(self.shares.len() as u32, self.seed, requests);
-                parts.into_iter().map(Some).collect()
+    /// The shares, each with its part of the requests that the window may start, on a schedule too.
+    pub fn dealt(&self) -> Vec<Share> {
+        let mut shares = self.shares.clone();
+        if let (Some(pacing), Some(requests)) = (&self.pacing, self.stop.requests) {
+            let parts = pacing.parts(shares.len() as u32, self.seed, requests);
+            for (share, part) in shares.iter_mut().zip(parts) {
+                share.requests = Some(part);
             }
-            _ => self.shares.iter().map(|share| share.requests).collect(),
         }
+        shares
+    }
+
+    /// Whether worker `w` of `W` has the requests whose index is `w` modulo `W`, which only the even
+    /// parts of a schedule make possible; else its requests follow each other.
+    fn deals_in_turn(&self) -> bool {
+        let pacing = self.pacing.as_ref();
+        let is_even = |pacing: &Pacing| pacing.arrivals == Arrivals::Constant;
+        pacing.is_some_and(|pacing| is_even(pacing) || self.stop.requests.is_none())
     }
 
     /// The way of each worker through the targets; `None` where there is nothing but one request.
     pub fn lanes(&self) -> Vec<Option<Arc<Lane>>> {
         let Some(targets) = &self.targets else { return vec![None; self.shares.len()] };
-        let lanes = targets.lanes(&self.shares, self.pacing.is_some(), self.depth);
+        let (shares, in_turn) = (self.dealt(), self.deals_in_turn());
+        let mut lanes = targets.lanes(&shares, in_turn, self.depth);
+        // A known number of requests has all numbers below it. Those of a warm-up have numbers too,
+        // how many is not known, and no number may come twice.
+        if !in_turn && self.warmup_ns == 0 && self.stop.requests.is_some() {
+            let mut number = 0;
+            for (lane, share) in lanes.iter_mut().zip(&shares) {
+                (lane.number_first, lane.number_step) = (number, 1);
+                number += share.requests.unwrap_or(0);
+            }
+        }
         lanes.into_iter().map(|lane| Some(Arc::new(lane))).collect()
     }
 }

@@ -133,15 +133,16 @@ impl Targets {
         self.list.iter().map(|target| target.request.bytes_max()).max().unwrap_or(1)
     }
 
-    /// One lane for each worker.
-    pub fn lanes(self: &Arc<Self>, shares: &[Share], paced: bool, depth: u32) -> Vec<Lane> {
+    /// One lane for each worker, whose requests are those of every `shares.len()`th place where they
+    /// are dealt `in_turn`, else as many in a row as it has.
+    pub fn lanes(self: &Arc<Self>, shares: &[Share], in_turn: bool, depth: u32) -> Vec<Lane> {
         let (places, workers) = (self.pattern.len() as u64, shares.len() as u64);
         let mut seated = vec![0; self.origins.len()];
         let mut begin = 0;
         (0..)
             .zip(shares)
             .map(|(worker, share)| {
-                let (first, step) = if paced { (worker, workers) } else { (begin, 1) };
+                let (first, step) = if in_turn { (worker, workers) } else { (begin, 1) };
                 begin += share.requests.unwrap_or_else(|| places.div_ceil(workers)) % places;
                 let cycle = places / gcd(places, step);
                 let order: Vec<u32> = (0..cycle)

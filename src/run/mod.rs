@@ -231,7 +231,7 @@ fn work(plan: &Plan, signals: &Signals, watch: &mut dyn FnMut(&Progress)) -> Res
     let clock = Clock::start();
     let control = Arc::new(Control::over(plan.server_count()));
     let (mut handles, mut readers) = (Vec::new(), Vec::new());
-    for ((index, share), lane) in shares(plan).iter().enumerate().zip(plan.lanes()) {
+    for ((index, share), lane) in plan.dealt().iter().enumerate().zip(plan.lanes()) {
         let (writer, reader) = interval_queue(plan.interval_ns);
         let spawn = match plan.engine {
             EngineChoice::Epoll => spawn::<Epoll>,
@@ -574,12 +574,6 @@ fn shape(plan: &Plan, arena: &Arena) -> Shape {
         close: network.close,
         ..shape
     }
-}
-
-/// The plan's shares, each with its own part of the requests.
-fn shares(plan: &Plan) -> Vec<Share> {
-    let parts = plan.shares.iter().zip(plan.parts());
-    parts.map(|(share, requests)| Share { requests, ..share.clone() }).collect()
 }
 
 /// One worker's share of the schedule.

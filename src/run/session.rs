@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::{
     Collected, Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors,
-    join, manifest, pace, patience, settle, shares, spawn, supervise,
+    join, manifest, pace, patience, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
 use crate::inspect::{Checks, Inspector};
@@ -172,7 +172,7 @@ impl Session {
         assert_eq!(plan.connections, self.plan.connections, "the connections stay");
         let suspended_before_ns = sys::suspended_ns();
         let control = Arc::new(Control::over(plan.server_count()));
-        for (index, (lane, share)) in self.lanes.iter_mut().zip(&shares(plan)).enumerate() {
+        for (index, (lane, share)) in self.lanes.iter_mut().zip(&plan.dealt()).enumerate() {
             let block = Block {
                 requests: share.requests,
                 pace: plan.pacing.as_ref().map(|pacing| pace(plan, pacing, share, index)),

@@ -32,7 +32,7 @@ pub(super) fn tell(plan: &Plan, result: &mut RunResult) {
 /// How many requests of each target all workers together were to start.
 fn wanted(plan: &Plan, targets: &Targets) -> Vec<u64> {
     let mut wanted = vec![0; targets.list().len()];
-    for (lane, share) in plan.lanes().iter().flatten().zip(&plan.shares) {
+    for (lane, share) in plan.lanes().iter().flatten().zip(&plan.dealt()) {
         let (requests, cycle) = (share.requests.unwrap_or(0), u64::from(lane.cycle()));
         for place in 0..lane.cycle() {
             // Whole rounds, and one more for the places that the last one comes to.
