@@ -175,7 +175,7 @@ backend both
     haproxy.args(["-db", "-q", "-f"]).arg(&config).stdin(Stdio::null());
     let _haproxy = Killed(haproxy.spawn().unwrap());
     let deadline = Instant::now() + READY_MAX;
-    while TcpStream::connect(address).is_err() {
+    while TcpStream::connect(address).is_err() || UnixStream::connect(&socket).is_err() {
         assert!(Instant::now() < deadline, "haproxy does not listen");
         thread::sleep(Duration::from_millis(5));
     }
