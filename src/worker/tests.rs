@@ -611,6 +611,7 @@ fn a_worker_that_wakes_after_its_whole_window_starts_nothing() {
 fn connections_are_gone_through_only_when_one_of_them_may_have_waited_too_long() {
     let mut run = Run::answering(OK);
     run.timeout_ns = 500 * MS;
+    run.model.service = Service::Constant(MS / 4);
     let (mut worker, _) = run.worker();
     let mut done = Completions::with_capacity(limits::COMPLETIONS_PER_TURN);
     let mut walks = 0;

@@ -61,6 +61,7 @@ fn e06_an_answer_that_came_while_the_worker_stood_still_for_too_long_is_a_timeou
     for (still_ns, depth) in [(SECOND, 1), (SECOND, 8), (80 * MS, 1), (80 * MS, 8)] {
         let mut run = Run::answering(OK);
         run.model.standstill_ns = Some(SECOND..SECOND + still_ns);
+        run.model.service = Service::Constant(MS / 4);
         (run.requests, run.duration_ns) = (None, Some(3 * SECOND));
         (run.connections, run.timeout_ns, run.depth) = (4, 100 * MS, depth);
         let (outcome, _) = run.run();
