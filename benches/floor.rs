@@ -27,6 +27,13 @@
 //!   of the CPU time, because what comes while a timer is set needs no sleep;
 //! - the generator looking for work for 20 us before it sleeps: 0.98 to 1.02, for a core that never
 //!   rests.
+//!
+//! Tried on a schedule of 20,000/s with `--no-spin`, CPU time for one request, and lost. There it is a
+//! little over twice that of the closed loop with one connection where a timer's wake-up is dear (a
+//! nanosleep alone took 21 us of a thread's CPU time on the virtual machine it was measured on):
+//!
+//! - looking awake for an answer for as long as answers usually take, 25.2 us instead of 24.3;
+//! - the wait's own absolute deadline instead of a timer in the ring, 27 us.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its result")]
 

@@ -74,52 +74,55 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
     vec![
         (
             "D1",
-            "tests/faults_connections.rs: `d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu`; \
+            "tests/process/faults_connections.rs: `d1_a_server_that_stays_dead_costs_pauses_that_grow_and_next_to_no_cpu`; \
              the bar itself is held by scripts/faults-bars",
         ),
         (
             "D2",
-            "tests/faults_connections.rs: `d2_a_server_killed_and_started_again_gets_all_its_connections_back`; \
+            "tests/process/faults_connections.rs: `d2_a_server_killed_and_started_again_gets_all_its_connections_back`; \
              the bar itself is held by scripts/faults-bars",
         ),
         (
             "D3",
-            "tests/hostile.rs: `an_attempt_that_is_dropped_ends_in_time`; in `sim`: `Listener::Blackhole`",
+            "tests/process/hostile.rs: `an_attempt_that_is_dropped_ends_in_time`; in `sim`: `Listener::Blackhole`",
         ),
-        ("D4", "tests/hostile.rs: `an_attempt_that_is_repeated_delays_no_request`"),
+        ("D4", "tests/process/hostile.rs: `an_attempt_that_is_repeated_delays_no_request`"),
         (
             "D6",
-            "as it is accepted: tests/hostile.rs: `a_connection_reset_as_it_is_accepted_is_replaced`",
+            "as it is accepted: tests/process/hostile.rs: `a_connection_reset_as_it_is_accepted_is_replaced`",
         ),
         (
             "D9",
-            "tests/faults_connections.rs: \
+            "tests/process/faults_connections.rs: \
              `d9_a_peer_that_reads_nothing_of_an_upload_times_out_each_request_once`",
         ),
         (
             "D11",
-            "segments and buffers: tests/faults_connections.rs: \
+            "segments and buffers: tests/process/faults_connections.rs: \
              `d11_the_smallest_segments_and_buffers_change_no_count`; the reads of every size are cases",
         ),
-        ("D12", "really endless: tests/hostile.rs: `an_answer_without_an_end_ends_with_the_run`"),
+        (
+            "D12",
+            "really endless: tests/process/hostile.rs: `an_answer_without_an_end_ends_with_the_run`",
+        ),
         (
             "D8",
-            "tests/faults_connections.rs: `d8_a_request_that_races_the_end_of_its_connection_fails_by_a_cause_of_that_race`; \
-             tests/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
+            "tests/process/faults_connections.rs: `d8_a_request_that_races_the_end_of_its_connection_fails_by_a_cause_of_that_race`; \
+             tests/process/faults_connections.rs: `d8_an_idle_connection_that_the_server_closes_is_replaced_at_once_and_fails_nothing`",
         ),
         (
             "D14",
-            "tests/faults_connections.rs: `d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurried`",
+            "tests/process/faults_connections.rs: `d14_without_a_free_port_it_is_this_machine_that_is_named_and_it_is_not_hurried`",
         ),
         (
             "D15",
-            "tests/faults_connections.rs: `d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named`; \
+            "tests/process/faults_connections.rs: `d15_descriptors_that_run_out_in_the_run_stop_nobody_and_are_named`; \
              that all files of the machine are in use (ENFILE) is the machine's to suffer, and \
              takes the same way: an error of socket(2) is `local`",
         ),
         (
             "D16",
-            "tests/faults_connections.rs: `d16_a_network_that_leads_nowhere_is_named`; `sim` has a listener \
+            "tests/process/faults_connections.rs: `d16_a_network_that_leads_nowhere_is_named`; `sim` has a listener \
              that is unreachable",
         ),
         (
@@ -129,8 +132,8 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "D18",
-            "tests/faults_connections.rs: `d18_thousands_of_connections_are_opened_in_time`; \
-             tests/faults_connections.rs: `d18_attempts_keep_to_the_rate_that_was_asked_for`; more than an \
+            "tests/process/faults_connections.rs: `d18_thousands_of_connections_are_opened_in_time`; \
+             tests/process/faults_connections.rs: `d18_attempts_keep_to_the_rate_that_was_asked_for`; more than an \
              address has ports end as D14",
         ),
         (

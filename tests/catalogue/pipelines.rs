@@ -94,7 +94,7 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
     vec![
         (
             "C7",
-            "tests/hostile.rs: `a_server_that_reads_a_part_of_a_batch_bounds_what_was_completed`",
+            "tests/process/hostile.rs: `a_server_that_reads_a_part_of_a_batch_bounds_what_was_completed`",
         ),
         (
             "C8",
@@ -102,12 +102,12 @@ pub(super) fn elsewhere() -> Vec<(&'static str, &'static str)> {
         ),
         (
             "C9",
-            "tests/counts.rs: `a_server_that_ends_connections_leaves_exact_counts_and_the_rest_cut_off`",
+            "tests/process/counts.rs: `a_server_that_ends_connections_leaves_exact_counts_and_the_rest_cut_off`",
         ),
         (
             "C10",
-            "order and integrity by tags: tests/checks.rs: \
-             `pipelined_answers_are_held_against_the_requests_they_answer`; tests/checks.rs: \
+            "order and integrity by tags: tests/process/checks.rs: \
+             `pipelined_answers_are_held_against_the_requests_they_answer`; tests/process/checks.rs: \
              `numbered_requests_come_in_once_each_and_in_order_on_every_connection`",
         ),
     ]

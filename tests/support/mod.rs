@@ -239,7 +239,7 @@ pub(crate) fn wring(arguments: &[&str], limit: Duration) -> Output {
     run(Command::new(env!("CARGO_BIN_EXE_wring")).args(arguments).args(engine(arguments)), limit)
 }
 
-/// `tests/engine.rs` holds the tests of other files as modules, which run on epoll there: their own
+/// `tests/process/engine.rs` holds the tests of other files as modules, which run on epoll there: their own
 /// support then lies one module deeper than that of a file that stands alone.
 fn engine(arguments: &[&str]) -> &'static [&'static str] {
     let is_below_engine = module_path!() != concat!(env!("CARGO_CRATE_NAME"), "::support");

@@ -1,17 +1,17 @@
 //! What goes over the wire, byte by byte, and what comes back in every framing.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
 use std::fs;
 use std::io::Write as _;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::support::scripted::{Script, Scripted};
+use super::support::{
+    Folder, Nginx, assert_identities_hold, is_measured, number, report_of, said, wring,
+};
 use serde_json::Value;
-use support::scripted::{Script, Scripted};
-use support::{Folder, Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(40);

@@ -1,15 +1,16 @@
 //! Many targets in one run, and bodies of every kind, against servers that see what is sent: nginx's
 //! log has each target's share to the request, scripted servers have the bytes.
 
-mod support;
-
+use super::support;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::time::Duration;
 
+use super::support::scripted::{Script, Scripted};
+use super::support::{
+    Folder, Nginx, assert_identities_hold, is_measured, number, report_of, said, wring,
+};
 use serde_json::Value;
-use support::scripted::{Script, Scripted};
-use support::{Folder, Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 const RUN_MAX: Duration = Duration::from_secs(30);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -2,8 +2,8 @@
 //! those of the table, on every engine.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
+#[path = "../catalogue/mod.rs"]
 mod catalogue;
-mod support;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::support::bytes::{ByteServer, Step};
+use super::support::faults::{HANG, State, await_that, connections_to, on_every_engine};
+use super::support::{Folder, assert_identities_hold, is_measured, number, report_of, said, wring};
 use catalogue::{Case, Counts, Delivery, GOOD, NAMES, cases};
 use serde_json::Value;
-use support::bytes::{ByteServer, Step};
-use support::faults::{HANG, State, await_that, connections_to, on_every_engine};
-use support::{Folder, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Every engine is held to the same table.
 const ENGINES: [&str; 2] = ["uring", "epoll"];

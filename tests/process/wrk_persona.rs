@@ -2,16 +2,14 @@
 //! codes.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Port, find_program, run, said};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{Folder, Port, find_program, run, said};
 
 const RUN_MAX: Duration = Duration::from_secs(20);
 
@@ -68,10 +66,10 @@ fn assert_like_wrk(wrk: &Path, line: &[&str]) {
 #[test]
 fn the_report_has_wrks_lines_and_no_others() {
     let Some(wrk) = find_program("wrk") else { return };
-    let serve = Serve::start(&[]);
+    let serve = Serve::start(&["--delay", "1ms", "--engine", "tokio-uring"]);
     assert_like_wrk(&wrk, &["-d1s", "-c", "10", "-t2", &serve.url()]);
     assert_like_wrk(&wrk, &["--latency", "-d", "1", "-c4", "-t1", "-HX: y", &serve.url()]);
-    let failing = Serve::start(&["--status", "404"]);
+    let failing = Serve::start(&["--status", "404", "--delay", "1ms", "--engine", "tokio-uring"]);
     assert_like_wrk(&wrk, &["-d1s", "-c2", "-t1", &failing.url()]);
 }
 

@@ -1,17 +1,15 @@
 //! Family E of the fault catalogue, and servers that take their time without end, from outside.
 
-mod support;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::Running;
-use support::bytes::{ByteServer, Step};
-use support::faults::{
+use super::support::Running;
+use super::support::bytes::{ByteServer, Step};
+use super::support::faults::{
     RUN_MAX, assert_within, at, command, interrupt, on_every_engine, peak_resident_bytes, sound,
 };
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
 
 const MS: u64 = 1_000_000;
 

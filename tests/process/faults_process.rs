@@ -1,7 +1,6 @@
 //! Family J of the fault catalogue: what users, terminals and disks do to the process.
 
-mod support;
-
+use super::support;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -10,13 +9,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::faults::{
+use super::support::faults::{
     HANG, RUN_MAX, WRING, assert_within, at, command, in_namespaces, interrupt, is_root,
     on_every_engine, sound,
 };
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Running, allowed_cpus, assert_identities_hold, find_program, said};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{Folder, Running, allowed_cpus, assert_identities_hold, find_program, said};
 
 #[test]
 fn j3_a_hangup_ends_a_run_as_a_termination_does() {
@@ -205,7 +204,8 @@ fn a_worker_that_others_keep_from_its_cpu_measures_nothing_of_a_target_elsewhere
     let cpus = allowed_cpus();
     let (Some(taskset), [ours, .., theirs]) = (find_program("taskset"), &cpus[..]) else { return };
     let (ours, theirs) = (ours.to_string(), theirs.to_string());
-    let serve = Serve::start(&["--threads", "1", "--delay", "5ms"]);
+    // A worker that always has something to do gets a fifth of its CPU.
+    let serve = Serve::start(&["--threads", "1"]);
     let id = serve.id().to_string();
     let moved = Command::new(&taskset).args(["-a", "-p", "-c", &theirs, &id]).output().unwrap();
     assert!(moved.status.success(), "{}", said(&moved));
@@ -268,7 +268,7 @@ fn j9_a_closed_standard_input_is_no_input() {
 fn i14_terminals_of_every_kind_get_a_report() {
     let Some(script) = find_program("script") else { return };
     on_every_engine(|engine| {
-        let serve = Serve::start(&[]);
+        let serve = Serve::start(&["--delay", "2ms", "--engine", "tokio-uring"]);
         for (setup, size) in [
             ("TERM=dumb", "cols 80 rows 24"),
             ("TERM=xterm", "cols 1 rows 1"),

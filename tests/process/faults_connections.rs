@@ -1,18 +1,17 @@
 //! Family D of the fault catalogue: servers that die, refuse, stall and close, from outside.
 
-mod support;
-
+use super::support;
 use std::net::SocketAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::faults::{
+use super::support::faults::{
     HANG, OWN_NETWORK, RUN_MAX, State, assert_within, at, await_that, command, connections_to,
     cpu_time, in_namespaces, interrupt, is_root, on_every_engine, skip, sound,
 };
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Port, Running, said};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{Folder, Port, Running, said};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 

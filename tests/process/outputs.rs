@@ -1,14 +1,14 @@
 //! Where results go, and what happens when they cannot go there.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use support::serve::Serve;
-use support::{Folder, Running, find_program, is_measured, number, report_of, run, said, wring};
+use super::support::serve::Serve;
+use super::support::{
+    Folder, Running, find_program, is_measured, number, report_of, run, said, wring,
+};
 
 const RUN_MAX: Duration = Duration::from_secs(20);
 const WRING: &str = env!("CARGO_BIN_EXE_wring");
@@ -165,7 +165,7 @@ fn without_a_terminal_nothing_is_coloured_or_redrawn() {
 #[test]
 fn on_a_terminal_the_line_is_redrawn_at_most_four_times_a_second() {
     let Some(script) = find_program("script") else { return };
-    let serve = Serve::start(&[]);
+    let serve = Serve::start(&["--delay", "2ms", "--engine", "tokio-uring"]);
     let line = format!("{WRING} {} -c 4 -d 2s", serve.url());
     let output = run(Command::new(script).args(["-qec", &line, "/dev/null"]), RUN_MAX);
     assert!(output.status.success(), "{}", said(&output));
@@ -225,7 +225,7 @@ fn completions_and_the_manual_know_every_flag() {
 #[test]
 fn a_terminal_that_is_dumb_or_of_no_kind_gets_no_escapes() {
     let Some(script) = find_program("script") else { return };
-    let serve = Serve::start(&[]);
+    let serve = Serve::start(&["--delay", "2ms", "--engine", "tokio-uring"]);
     let folder = Folder::new();
     let stored = folder.path().join("r").display().to_string();
     assert!(is_measured(&wring(&[&serve.url(), "-n", "50", "-q", "-o", &stored], RUN_MAX)));

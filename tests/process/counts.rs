@@ -2,12 +2,10 @@
 //!
 //! `scripts/exact` does the same with ten million requests.
 
-mod support;
-
 use std::time::Duration;
 
-use support::serve::Serve;
-use support::{Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
+use super::support::serve::Serve;
+use super::support::{Nginx, assert_identities_hold, is_measured, number, report_of, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(60);
@@ -142,16 +140,14 @@ fn every_built_in_server_counts_what_wring_counts() {
     for engine in ["tokio-uring", "uring", "epoll"] {
         let serve = Serve::start(&["--engine", engine]);
         let mut sum = 0;
-        for c in ["1", "15", "64", "1000"] {
-            for p in ["1", "16"] {
-                for end in [["-n", "5003"], ["-d", "100ms"]] {
-                    let line = ["-c", c, "-p", p, "--drain", "40s", "--json"];
-                    let counts = counts(&[&[&*serve.url()], &line[..], &end].concat());
-                    assert_eq!(counts.completed, counts.started, "{engine} -c {c} -p {p}");
-                    sum += counts.completed;
-                    assert_eq!(number(&serve.counts(), "/requests"), sum, "{engine} -c {c} -p {p}");
-                }
-            }
+        let cases = ["1", "15", "64", "1000"].into_iter().flat_map(|c| ["1", "16"].map(|p| (c, p)));
+        for ((c, p), is_timed) in cases.zip([false, true, true, false].into_iter().cycle()) {
+            let end = if is_timed { ["-d", "100ms"] } else { ["-n", "5003"] };
+            let line = ["-c", c, "-p", p, "--drain", "40s", "--json"];
+            let counts = counts(&[&[&*serve.url()], &line[..], &end].concat());
+            assert_eq!(counts.completed, counts.started, "{engine} -c {c} -p {p}");
+            sum += counts.completed;
+            assert_eq!(number(&serve.counts(), "/requests"), sum, "{engine} -c {c} -p {p}");
         }
         let last = serve.into_counts();
         assert_eq!((number(&last, "/requests"), number(&last, "/answers")), (sum, sum));

@@ -1,17 +1,16 @@
 //! Each flag of a measurement does what it says, told from outside.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{
-    assert_identities_hold, find_program, is_measured, number, report_of, run, said, wring,
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{
+    Folder, assert_identities_hold, find_program, is_measured, number, report_of, run, said, wring,
 };
+use serde_json::Value;
 
 /// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
@@ -177,8 +176,21 @@ fn check_selftest(command: &mut Command) -> (String, String) {
 
 #[test]
 fn the_selftest_needs_nothing_else_and_ends_with_what_the_machine_can_do() {
+    let folder = Folder::new();
+    let stored = folder.path().join("stored");
     let mut selftest = Command::new(WRING);
-    check_selftest(selftest.args(["selftest", "-d", "1s"]));
+    selftest.args(["selftest", "-d", "1s", "-c", "15", "-p", "16", "-o"]).arg(&stored);
+    check_selftest(&mut selftest);
+    // What is stored holds against the target's own count.
+    let report: Value = serde_json::from_slice(&fs::read(stored).unwrap()).unwrap();
+    assert_identities_hold(&report);
+    let sixth = &report["identities"][5];
+    assert_eq!((&sixth["name"], &sixth["holds"]), (&"I6".into(), &true.into()));
+    assert_eq!(number(&report, "/target_requests"), number(&report, "/requests/completed"));
+    assert_eq!(report["machine"]["version"], 1);
+    for figure in ["requests_per_s_depth_1", "bytes_in_per_s_1_mib", "wake_up_p99_ns"] {
+        assert!(number(&report, &format!("/machine/{figure}/value")) > 0, "{}", report["machine"]);
+    }
 }
 
 #[test]
@@ -194,20 +206,4 @@ fn a_single_cpu_is_shared_and_it_is_said() {
     let mut selftest = Command::new(&taskset);
     let (_, stderr) = check_selftest(selftest.args(["-c", &cpu, WRING, "selftest", "-d", "1s"]));
     assert!(stderr.contains("share one CPU"), "{stderr}");
-}
-
-#[test]
-fn a_selftests_json_holds_against_the_targets_own_count() {
-    let line = ["selftest", "-d", "300ms", "-c", "15", "-p", "16", "--json"];
-    let output = wring(&line, RUN_MAX);
-    assert!(is_measured(&output), "{}", said(&output));
-    let report = report_of(&output);
-    assert_identities_hold(&report);
-    let sixth = &report["identities"][5];
-    assert_eq!((&sixth["name"], &sixth["holds"]), (&"I6".into(), &true.into()));
-    assert_eq!(number(&report, "/target_requests"), number(&report, "/requests/completed"));
-    assert_eq!(report["machine"]["version"], 1);
-    for figure in ["requests_per_s_depth_1", "bytes_in_per_s_1_mib", "wake_up_p99_ns"] {
-        assert!(number(&report, &format!("/machine/{figure}/value")) > 0, "{}", report["machine"]);
-    }
 }

@@ -1,16 +1,14 @@
 //! `wring compare` on real servers: two that differ and two that do not, builds that wring starts
 //! itself, stored results, and what is said when it cannot be.
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::support::denied::{Denied, by_seccomp};
+use super::support::serve::Serve;
+use super::support::{Folder, Port, Running, run, said, wring};
 use serde_json::Value;
-use support::denied::{Denied, by_seccomp};
-use support::serve::Serve;
-use support::{Folder, Port, Running, run, said, wring};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -211,7 +209,10 @@ fn a_server_that_goes_to_the_background_is_told_and_stopped() {
     // A session of its own, as daemons make it, and the command ends while it goes on.
     let server = serve_command(&mark, "").replace("exec ", "");
     let daemon = format!("setsid sh -c '{server}; :' >/dev/null 2>&1 & sleep 0.5");
-    let output = wring(&["compare", "--a-cmd", &good, "--b-cmd", &daemon, "-c2", "-t1"], LIMIT);
+    let output = wring(
+        &["compare", "--a-cmd", &good, "--b-cmd", &daemon, "-c2", "-t1", "--max-duration", "4s"],
+        LIMIT,
+    );
     assert_eq!(output.status.code(), Some(3), "{}", said(&output));
     let text = stderr(&output);
     for said in ["the server of B went to the background", "exit status 0", "'daemon off;'"] {

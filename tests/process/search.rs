@@ -1,13 +1,12 @@
 //! What a server can carry, what a request costs it, and when it is warm, told from outside.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
+use super::support;
 use std::fs;
 use std::time::Duration;
 
-use support::serve::Serve;
-use support::{assert_identities_hold, is_measured, number, report_of, said, wring};
+use super::support::serve::Serve;
+use super::support::{assert_identities_hold, is_measured, number, report_of, said, wring};
 
 const RUN_MAX: Duration = Duration::from_secs(60);
 
@@ -132,7 +131,7 @@ fn a_search_brackets_the_capacity_of_a_single_server() {
 
 #[test]
 fn an_objective_that_no_rate_meets_is_told_with_its_own_exit_code() {
-    let serve = Serve::start(&["--delay", "50ms"]);
+    let serve = Serve::start(&["--delay", "50ms", "--engine", "tokio-uring"]);
     let line = ["--slo", "p50<5ms", "--max-duration", "50s", "-c16", "-t1", &serve.url()];
     let output = search(&line);
     assert_eq!(output.status.code(), Some(99), "{}", said(&output));

@@ -1,14 +1,12 @@
 //! The peers that black-box tests count with must themselves count right.
 
-mod support;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Nginx, Port, find_program, run};
+use super::support::{Nginx, Port, find_program, run};
 
 #[test]
 fn nginx_logs_each_pipelined_request_once_and_nothing_else() {

@@ -1,19 +1,18 @@
 //! Family F of the fault catalogue, and bodies that are not what they were, from outside.
 
-mod support;
-
+use super::support;
 use std::fs;
 use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::faults::{
+use super::support::faults::{
     HANG, RUN_MAX, assert_within, at, await_that, command, in_namespaces, is_root, on_every_engine,
     skip, sound,
 };
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Running, said};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{Folder, Running, said};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// With `$1` instead of a file of the system's, named `$2`.
@@ -193,7 +192,7 @@ fn k5_a_body_is_read_once_and_its_size_is_bounded() {
         // What changes on disk does not change what is sent.
         fs::write(&path, "first").expect("ours");
         let before = server.requests();
-        let running = run(&["-d", "2s", "-c", "1"]);
+        let running = run(&["-d", "700ms", "-c", "1"]);
         await_that("requests", HANG, || server.requests() > before);
         fs::write(&path, "other bytes").expect("ours");
         sound(&running.finish(RUN_MAX), &[0]);

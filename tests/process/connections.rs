@@ -1,19 +1,21 @@
 //! Every kind of connection, against servers that count for themselves.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::Output;
 use std::time::Duration;
 
+use super::support::faults::{
+    ENGINES, OWN_NETWORK, in_namespaces, is_root, on_every_engine, sound,
+};
+use super::support::proxies::{Callers, Haproxy, TunnelProxy};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{
+    Folder, Nginx, Running, assert_identities_hold, number, report_of, said, wring,
+};
 use serde_json::Value;
-use support::faults::{ENGINES, OWN_NETWORK, in_namespaces, is_root, on_every_engine, sound};
-use support::proxies::{Callers, Haproxy, TunnelProxy};
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Nginx, Running, assert_identities_hold, number, report_of, said, wring};
 
 const RUN_MAX: Duration = Duration::from_secs(30);
 const KEEP: &str = "location / { return 200 \"ok\"; }";

@@ -1,14 +1,12 @@
 //! `wring serve` as a process: answers that take their time, and the log that is left behind.
 
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use support::serve::Serve;
-use support::{Folder, said, wring};
+use super::support::serve::Serve;
+use super::support::{Folder, said, wring};
 use wring::sys::Clock;
 
 /// Bounds a hang; no claim depends on it.

@@ -1,16 +1,14 @@
 //! Signals end a run in order, and a second one at once.
 
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use support::faults::{State, await_that, connections_to};
-use support::scripted::{Script, Scripted};
-use support::serve::Serve;
-use support::{Folder, Running, assert_identities_hold, number, report_of, said, wring};
+use super::support::faults::{State, await_that, connections_to};
+use super::support::scripted::{Script, Scripted};
+use super::support::serve::Serve;
+use super::support::{Folder, Running, assert_identities_hold, number, report_of, said, wring};
 
 /// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);
@@ -126,7 +124,7 @@ fn a_second_signal_ends_a_long_drain_at_once() {
 
 #[test]
 fn an_interrupted_warm_up_measured_nothing_and_leaves_an_empty_window_and_a_short_drain() {
-    let serve = Serve::start(&[]);
+    let serve = Serve::start(&["--delay", "2ms", "--engine", "tokio-uring"]);
     let running = start(&[&serve.url(), "-c", "15", "--warmup", "60s", "-d", "60s", "--json"]);
     serve.await_requests();
     // Long enough that a drain counted from the beginning would show.

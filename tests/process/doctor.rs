@@ -2,16 +2,15 @@
 //! is interrupted.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
+use super::support;
 use std::io::Write as _;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use super::support::denied::{Denied, by_seccomp};
+use super::support::faults::{await_that, in_namespaces, is_root};
+use super::support::{Running, find_program, report_of, run, said, wring};
 use serde_json::Value;
-use support::denied::{Denied, by_seccomp};
-use support::faults::{await_that, in_namespaces, is_root};
-use support::{Running, find_program, report_of, run, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(40);

@@ -1,15 +1,13 @@
 //! What cannot be measured is refused: before a byte is sent, with one message, in time.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-mod support;
-
 use std::io;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use support::serve::Serve;
-use support::{Folder, Port, assert_identities_hold, number, report_of, run, said, wring};
+use super::support::serve::Serve;
+use super::support::{Folder, Port, assert_identities_hold, number, report_of, run, said, wring};
 
 /// Bounds a hang. What would wait for something in vain waits for longer.
 const RUN_MAX: Duration = Duration::from_secs(20);

@@ -9,6 +9,7 @@
 mod counts;
 #[path = "rate.rs"]
 mod rate;
+#[path = "../support/mod.rs"]
 mod support;
 #[path = "wire.rs"]
 mod wire;

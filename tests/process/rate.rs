@@ -3,14 +3,14 @@
 //! Counts are exact on any machine. How well a schedule is kept depends on what else runs, so a run
 //! that wring itself calls invalid is done again.
 
-mod support;
-
 use std::process::Command;
 use std::time::Duration;
 
+use super::support::serve::Serve;
+use super::support::{
+    Folder, Running, assert_identities_hold, number, report_of, run, said, wring,
+};
 use serde_json::Value;
-use support::serve::Serve;
-use support::{Folder, Running, assert_identities_hold, number, report_of, run, said, wring};
 
 /// Bounds a hang; no claim depends on it.
 const RUN_MAX: Duration = Duration::from_secs(40);
@@ -274,16 +274,6 @@ fn rates_are_over_the_window_as_it_really_was() {
     assert!(rate(&report, "due") < 1000.0, "{report}");
     assert!(text.contains(" 22,000 requests (of which "), "{text}");
     assert!(text.contains(" became due before the interruption)\n"), "{text}");
-}
-
-#[test]
-fn the_selftest_runs_at_a_rate() {
-    let output = wring(&["selftest", "-R", "1k", "-d", "500ms", "--json"], RUN_MAX);
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{}", said(&output));
-    let report = report_of(&output);
-    assert_identities_hold(&report);
-    assert_eq!(due(&report), 500);
-    assert_eq!(number(&report, "/target_requests"), number(&report, "/requests/completed"));
 }
 
 #[test]

@@ -1,22 +1,22 @@
 //! HTTPS by the built binary, against nginx and OpenSSL, on both engines.
 #![expect(clippy::unwrap_used, reason = "a test says what it means by failing")]
 
-#[path = "../src/tls/tests/certificates.rs"]
+#[path = "../../src/tls/tests/certificates.rs"]
 mod certificates;
 #[path = "tls/peers.rs"]
 mod peers;
-mod support;
 
+use super::support;
 use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use certificates::{Authority, Issued, Valid};
-use support::scripted::{Script, Scripted};
-use support::{
+use super::support::scripted::{Script, Scripted};
+use super::support::{
     Folder, Nginx, Port, Running, assert_identities_hold, find_program, is_measured, number,
     report_of, said, wring,
 };
+use certificates::{Authority, Issued, Valid};
 
 const RUN_MAX: Duration = Duration::from_secs(30);
 const ENGINES: [&str; 2] = ["uring", "epoll"];

@@ -1,15 +1,13 @@
 //! Family I of the fault catalogue: what a machine or a container allows, from outside.
 
-mod support;
-
 use std::process::Command;
 
-use support::faults::{
+use super::support::faults::{
     RUN_MAX, WRING, as_nobody, at, command, copy_for_anybody, interrupt, is_root, on_every_engine,
     skip, sound,
 };
-use support::serve::Serve;
-use support::{Folder, Running, allowed_cpus, find_program, said};
+use super::support::serve::Serve;
+use super::support::{Folder, Running, allowed_cpus, find_program, said};
 
 #[test]
 fn i2_without_locked_memory_it_runs_or_says_which_limit_to_raise() {
