@@ -9,7 +9,7 @@ use crate::stats::steady_since;
 use crate::worker::Control;
 
 /// From the decision to the window: longer than any worker goes without looking.
-const WINDOW_LEAD_NS: u64 = 30_000_000;
+const WINDOW_LEAD_NS: u64 = 100_000_000;
 /// Levels of the rate that differ by less are one, as a share.
 const RATE_TOLERANCE: f64 = 0.03;
 /// The same of the 99th percentile of the latency, which is far noisier.

@@ -585,15 +585,25 @@ impl<B: Backend> Worker<B> {
     #[inline]
     fn end_intervals(&mut self, now_ns: u64, gap_ns: u64) {
         let gone_ns = now_ns.saturating_sub(gap_ns);
+        let schedule_end_ns = self.schedule_end_ns();
         if let Some(release) = &mut self.release
             && matches!(self.recorder.phase(), Phase::Warmup | Phase::Window)
         {
             while let Some(end_ns) = self.recorder.interval_over(now_ns) {
-                let due = release.count_due_before(end_ns);
+                let due = release.count_due_before(end_ns.min(schedule_end_ns));
                 self.recorder.end_interval(end_ns, gone_ns, due);
             }
         }
         self.recorder.stood_still(gone_ns, now_ns);
+    }
+
+    /// Where the schedule of this phase ends. A warm-up that ends by itself has one that is longer, and
+    /// what is due in the window is the window's.
+    fn schedule_end_ns(&self) -> u64 {
+        match self.recorder.phase() {
+            Phase::Warmup => self.window.start_ns,
+            _ => u64::MAX,
+        }
     }
 
     /// On a schedule: starts what is due, as far as connections have room and one turn goes. True
@@ -601,7 +611,8 @@ impl<B: Backend> Worker<B> {
     fn release_due(&mut self) -> bool {
         let Some(mut release) = self.release.take() else { return false };
         let mut mixed = self.mixed.take();
-        release.become_due(&mut self.recorder);
+        let schedule_end_ns = self.schedule_end_ns();
+        release.become_due(&mut self.recorder, schedule_end_ns);
         let mut sends_left = release.sends_max();
         let mut could_go_on = false;
         while release.backlog() > 0

@@ -232,10 +232,11 @@ impl Release {
         count
     }
 
-    /// Counts what has become due by now, and sheds what can no longer start in time.
-    pub(super) fn become_due(&mut self, recorder: &mut Recorder) {
+    /// Counts what has become due by now and before `end_ns`, and sheds what can no longer start in
+    /// time.
+    pub(super) fn become_due(&mut self, recorder: &mut Recorder, end_ns: u64) {
         let now_ns = recorder.now_ns();
-        let count = self.count_due_before(now_ns.saturating_add(1));
+        let count = self.count_due_before(now_ns.saturating_add(1).min(end_ns));
         recorder.due(count);
         let Some(deadline_ns) = self.pace.deadline_ns else { return };
         let mut shed = 0;

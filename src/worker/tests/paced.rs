@@ -484,6 +484,22 @@ fn a_warm_up_that_falls_behind_leaves_the_window_nothing() {
 }
 
 #[test]
+fn what_is_due_in_the_window_never_leaves_before_it() {
+    let mut run = paced("1k", SECOND);
+    let pace = run.pace.as_mut().unwrap();
+    pace.warmup = Some(pace_of(&profile("1k", Some(SECOND)), Arrivals::Constant, 0, 1).window);
+    run.warmup_ns = SECOND;
+    let (mut worker, _) = run.worker();
+    worker.recorder.enter(Phase::Warmup);
+    worker.release.as_mut().unwrap().begin_warmup(0);
+    // The warm-up was ended early, and a turn that was stamped before that sends a little later.
+    worker.window.start_ns = 100 * MS;
+    worker.recorder.advance(105 * MS);
+    worker.release_due();
+    assert_eq!(worker.release.as_ref().unwrap().backlog(), 100, "those of 0 to 99 ms");
+}
+
+#[test]
 fn stages_ramp_as_their_integral_says() {
     let stages = parse_stages("0->1k:2s,1k:1s,1k->0:1s", limits::DURATION_NS_MAX).unwrap();
     let profile = Arc::new(Profile::stages(stages).unwrap());
