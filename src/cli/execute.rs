@@ -248,6 +248,12 @@ fn serve(job: ServeJob) -> Result<u8, CliError> {
     written.map(|()| 0)
 }
 
+/// Plain requests went to a port for TLS, and the server said no to every one.
+pub(super) fn speaks_tls(so: &str) -> CliError {
+    CliError::nothing_measured(format!("every answer was a 400 and the port speaks TLS, so {so}"))
+        .hint("write https:// instead of http://")
+}
+
 /// The built-in server does not serve any more.
 pub(super) fn broken_server(why: &str) -> CliError {
     CliError::internal(format!("the server broke: {why}"))

@@ -74,7 +74,9 @@ pub(super) fn lower(
     let claims = claims(args, super::url::split(url)?.is_encrypted)?;
     // Any rate will do to have the flags of a schedule checked; each trial brings its own.
     let rate = if args.max_rps { None } else { parse_rate("1/s").ok() };
-    let run_args = RunArgs { rate, duration: Some(1_000_000_000), ..args.run.clone() };
+    // There must be room for the most that may be tried.
+    let connections = if args.max_rps { args.max_connections } else { args.run.connections };
+    let run_args = RunArgs { rate, connections, duration: Some(1_000_000_000), ..args.run.clone() };
     let run = lower::run(&run_args, url, argv, allowed).map_err(CliError::from)?;
     let csv = args.csv.as_deref().map(|path| ReportFile::open("--csv", path)).transpose()?;
     if let (Some(json), Some(csv)) = (&run.output.json_file, &csv)
@@ -101,6 +103,7 @@ fn check_flags(args: &SearchArgs) -> Result<(), CliError> {
     const OF_RATES: &str = "the report has the percentiles of every rate";
     const OF_LOADS: &str = "the load is what is searched for; --max-connections and --max-pipeline \
                             bound it";
+    const CLOSED: &str = "its loads have no schedule, they go as fast as they can";
     const COST: &str = "wring --server-pid tells the cost of a run, and --slo that of every rate";
     const FIXED: &str = "that bounds --max-rps; -c and -p set the connections of every trial";
     let never = [
@@ -124,6 +127,10 @@ fn check_flags(args: &SearchArgs) -> Result<(), CliError> {
         ("-c", OF_LOADS),
         ("-p", OF_LOADS),
         ("--width", "it is the width of a bracket, and a ceiling has none"),
+        ("-v", "every load is in the report"),
+        ("--arrivals", CLOSED),
+        ("--deadline", CLOSED),
+        ("--no-spin", CLOSED),
         ("--server-pid", COST),
         ("--server-cgroup", COST),
     ];
@@ -338,6 +345,7 @@ fn climb(
                     .closed(connections, depth, length_ns)
                     .map_err(|error| execute::run_error(&error))?;
                 answers.add(&Answers::of(&result));
+                ensure_measured(&result)?;
                 let per_s = result.requests_per_s();
                 if result.window_completed() == 0 && bench.stopped().is_none() {
                     return Err(nothing_completed(&result));
@@ -350,16 +358,17 @@ fn climb(
                 let start_ns = bench.clock.now_ns() + ask.rest_ns;
                 let result = match bench.again(|| bench.paced(&ask, claims, index)) {
                     Ok(result) => result,
-                    Err(error) => {
+                    Err(error @ RunError::NothingOpen(_)) => {
                         forget_the_dying(capacity, trials);
                         let trouble = report::died(&error.to_string(), index, ask.rate_per_s);
                         return Ok((None, Some(Stopped::Trouble(trouble))));
                     }
+                    Err(error) => return Err(execute::run_error(&error)),
                 };
                 answers.add(&Answers::of(&result));
                 if result.interrupted.is_some() {
-                    // What was cut short is no trial.
-                    continue;
+                    // What was cut short is no trial, and without it nothing has come to its end.
+                    return Ok((None, bench.stopped()));
                 }
                 // Nor is what a target that hangs did not answer.
                 let trial = Trial::of_run(&result, claims, ask.rate_per_s);
@@ -394,6 +403,14 @@ fn standing_of(capacity: &Capacity, rate_per_s: f64) -> Standing {
 fn forget_the_dying(capacity: &mut Capacity, trials: &[FoundTrial]) {
     if let Some(last) = trials.last().filter(|trial| trial.failed + trial.unanswered > 0) {
         capacity.forget(last.rate_per_s);
+    }
+}
+
+/// That what the target said was an answer to what it was asked.
+fn ensure_measured(result: &RunResult) -> Result<(), CliError> {
+    match result.speaks_tls {
+        true => Err(execute::speaks_tls("there is nothing to search")),
+        false => Ok(()),
     }
 }
 
@@ -463,10 +480,13 @@ fn load_up(
         let measured = bench.again(|| bench.closed(ask.connections, ask.depth, ask.length_ns));
         let result = match measured {
             Ok(result) => result,
-            Err(error) if ceiling.loads().is_empty() => return Err(execute::run_error(&error)),
-            Err(error) => return Ok((None, Some(Stopped::Trouble(error.to_string())))),
+            Err(error @ RunError::NothingOpen(_)) if !ceiling.loads().is_empty() => {
+                return Ok((None, Some(Stopped::Trouble(error.to_string()))));
+            }
+            Err(error) => return Err(execute::run_error(&error)),
         };
         answers.add(&Answers::of(&result));
+        ensure_measured(&result)?;
         if result.interrupted.is_some() || bench.stopped().is_some() {
             return Ok((None, bench.stopped()));
         }

@@ -111,6 +111,10 @@ pub(super) fn selftest(args: &RunArgs, argv: &[String]) -> Result<u8, CliError> 
         failed = measure_figures(&plan, &division, &server, &signals, &mut figures).err();
         result.machine = Some(figures);
         result.interrupted = run::interrupted_by(&signals);
+    } else if result.interrupted.is_none() {
+        // Stopped when the run itself was over.
+        result.machine = Some(MachineFigures::default());
+        result.interrupted = run::interrupted_by(&signals);
     }
     signals.release();
     execute::present(&result, output)?;

@@ -44,7 +44,7 @@ fn open_files(machine: &Machine) -> Check {
     let check = Check::new(
         Group::Limits,
         "open files",
-        "each connection is a descriptor, and three in wring selftest; wring raises the soft limit \
+        "each connection is a descriptor, and four in wring selftest; wring raises the soft limit \
          to the hard one by itself",
     )
     .fact("soft", limit.soft)

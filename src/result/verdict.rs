@@ -279,7 +279,7 @@ fn judge_schedule(result: &RunResult) -> Verdict {
     // A generator without time to spare, or stopped by its quota, must not blame its target.
     let (busy_share, share) = (result.busy_share_max(), result.starved_share_max());
     let is_throttled = result.quota.is_some() && share > THROTTLED_SHARE_MAX;
-    if share > STARVED_SHARE_MAX || is_throttled {
+    if !keeps_up && (share > STARVED_SHARE_MAX || is_throttled) {
         Verdict::Invalid(vec![Invalid::Starved { share }])
     } else if keeps_up || !is_occupied(result) {
         Verdict::RateNotHeld { achieved_share: result.achieved_share() }

@@ -40,11 +40,11 @@ pub fn settle(plan: &mut Plan) -> Result<Option<SetupError>, RunError> {
 /// all of them use the same. They differ in nothing that has to do with it.
 pub fn settle_together(plans: &mut [Plan]) -> Result<Option<SetupError>, RunError> {
     let Some(wanted) = plans.first().map(|plan| plan.engine) else { return Ok(None) };
+    // A ring's table may not be larger than the limit, and all need their descriptors together.
+    ensure_descriptors(plans)?;
     if wanted == EngineChoice::Epoll {
         return Ok(None);
     }
-    // A ring's table may not be larger than the limit.
-    ensure_descriptors(plans)?;
     let arena: Arc<[u8]> = Arc::from([]);
     let shares = plans.iter().flat_map(|plan| plan.shares.iter().map(move |share| (plan, share)));
     let setups = shares.map(|(plan, share)| setup(plan, share, Arc::clone(&arena)));

@@ -3,9 +3,15 @@
 //! Servers answer such requests with a 400. Once a run has met nothing else, one look at the port after
 //! it finds out: whoever answers the beginning of a handshake with a record of TLS speaks it.
 
+use std::time::Duration;
+
 use crate::plan::Plan;
 use crate::result::RunResult;
-use crate::sys;
+use crate::sys::{self, Patience, Signals};
+
+/// How long the look may take, together less than the run may last beyond its drain.
+const PATIENCE: Patience =
+    Patience { connect: Duration::from_millis(500), reply: Duration::from_millis(300) };
 
 /// A ClientHello of TLS 1.2 (RFC 5246 section 7.4.1.2) with five common suites and no extension: what
 /// is not accepted of it is answered with an alert, which says as much.
@@ -17,14 +23,15 @@ const CLIENT_HELLO: [u8; 60] = [
     0, 0, 12, 0xc0, 0x2b, 0xc0, 0x2f, 0, 0x9c, 0, 0x2f, 0x13, 1, 0, 0xff, 1, 0, // suites
 ];
 
-/// Looks, if every answer was a 400 to a plain request.
-pub(super) fn speaks_tls(plan: &Plan, result: &RunResult) -> bool {
+/// Looks, if every answer was a 400 to a plain request and nobody wants the run to end.
+pub(super) fn speaks_tls(plan: &Plan, result: &RunResult, signals: &Signals) -> bool {
+    let is_stopped = || signals.count() > 0;
     let whole = result.total.whole();
     let is_refused = whole.completed > 0 && whole.completed == whole.statuses[400];
     let is_direct = plan.tls.is_none() && plan.network.prelude.is_none();
     let first = plan.addresses.first().and_then(|address| address.inet());
-    match first.filter(|_| is_refused && is_direct) {
-        Some(address) => is_record(&sys::reply(address, &CLIENT_HELLO, &|| false)),
+    match first.filter(|_| is_refused && is_direct && !is_stopped()) {
+        Some(address) => is_record(&sys::reply(address, &CLIENT_HELLO, PATIENCE, &is_stopped)),
         None => false,
     }
 }

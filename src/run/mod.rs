@@ -210,11 +210,16 @@ pub fn measure(
     let manifest = manifest(plan, started_at);
     let mut result =
         conclude(plan, &control, signals, seen, done, manifest, collected, target_requests())?;
-    if https::speaks_tls(plan, &result) {
-        result.speaks_tls = true;
-        result.verdict = judge(&result);
-    }
+    look_for_tls(plan, &mut result, signals);
     Ok(result)
+}
+
+/// Plain requests to a port for TLS measure nothing.
+fn look_for_tls(plan: &Plan, result: &mut RunResult, signals: &Signals) {
+    if https::speaks_tls(plan, result, signals) {
+        result.speaks_tls = true;
+        result.verdict = judge(result);
+    }
 }
 
 /// What is left when the workers of a run have ended.
@@ -634,8 +639,11 @@ fn assemble(
     let outcomes = || done.iter().map(|done| &done.outcome);
     let start_ns = outcomes().map(|o| o.window_start_ns).max().unwrap_or(0);
     // A worker without a part of the requests does not make the window longer.
-    let at_work = |o: &&Outcome| o.record.phase(Phase::Window).started > 0;
-    let ends_ns: Vec<u64> = outcomes().filter(at_work).map(|o| o.window_end_ns).collect();
+    let dealt = plan.dealt();
+    let at_work =
+        |done: &&Done| dealt.get(done.share).is_some_and(|share| share.requests != Some(0));
+    let ends_ns: Vec<u64> =
+        done.iter().filter(at_work).map(|done| done.outcome.window_end_ns).collect();
     let last_ns = ends_ns.iter().copied().max();
     let end_ns = last_ns.or_else(|| outcomes().map(|o| o.window_end_ns).max());
     result.window_ns = end_ns.unwrap_or(0).saturating_sub(start_ns);

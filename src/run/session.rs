@@ -11,10 +11,11 @@ use std::time::Duration;
 use super::engine::Engine;
 use super::{
     Collected, Done, Handle, Progress, RunError, Seen, StopOnPanic, conclude, ensure_descriptors,
-    join, manifest, pace, patience, settle, spawn, supervise,
+    join, look_for_tls, manifest, pace, patience, settle, spawn, supervise,
 };
 use crate::epoll::Epoll;
 use crate::inspect::{Checks, Inspector};
+use crate::io::BackendError;
 use crate::plan::{self, EngineChoice, Plan};
 use crate::record::{IntervalReader, Recorder, interval_queue};
 use crate::result::{Manifest, RunResult};
@@ -101,6 +102,10 @@ pub struct Session {
     lanes: Vec<Lane>,
     handles: Vec<Handle>,
     readers: Vec<IntervalReader>,
+    /// Whether nobody has looked yet if the target speaks TLS.
+    is_new: bool,
+    /// What broke a worker's backend in an earlier block.
+    broke: Option<BackendError>,
 }
 
 impl Session {
@@ -118,6 +123,8 @@ impl Session {
             lanes: Vec::new(),
             handles: Vec::new(),
             readers: Vec::new(),
+            is_new: true,
+            broke: None,
             plan,
         };
         for (index, way) in session.plan.lanes().into_iter().enumerate() {
@@ -203,18 +210,26 @@ impl Session {
         // The next block comes at once.
         let clock = self.clock;
         let seen = Seen { clock, opening_ns, suspended_before_ns, may_look_for_target: false };
-        conclude(plan, &control, signals, seen, done, self.manifest.clone(), collected, None)
+        let manifest = self.manifest.clone();
+        let mut result = conclude(plan, &control, signals, seen, done, manifest, collected, None)?;
+        // What it is does not change.
+        if std::mem::take(&mut self.is_new) {
+            look_for_tls(plan, &mut result, signals);
+        }
+        Ok(result)
     }
 
     /// The workers' parts of the block. One that is missing ends the session.
     fn gather(&mut self) -> Result<Vec<Done>, RunError> {
         if self.lanes.iter().any(|lane| lane.is_lost) {
             self.lanes.clear();
-            join(std::mem::take(&mut self.handles))?;
-            return Err(RunError::WorkerLost);
+            let has_lost = join(std::mem::take(&mut self.handles))?.has_lost;
+            let broke = self.broke.filter(|_| !has_lost);
+            return Err(broke.map_or(RunError::WorkerLost, RunError::Broke));
         }
         let mut done = Vec::with_capacity(self.lanes.len());
         for news in self.lanes.iter_mut().filter_map(|lane| lane.got.take()) {
+            self.broke = self.broke.or(news.done.outcome.broke);
             done.push(news.done);
             self.readers.push(news.next);
         }

@@ -26,8 +26,10 @@ pub const STOP_PATIENCE: Duration = Duration::from_secs(3);
 const STOP_LOOK: Duration = Duration::from_millis(5);
 /// How long killed processes may take to be gone: the kernel may be busy with them.
 const KILL_PATIENCE: Duration = Duration::from_secs(1);
-/// How long one attempt to get a reply may take, and how often it looks whether to give up.
-const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a server on this machine may take to accept and to reply.
+const LOCAL: Patience =
+    Patience { connect: Duration::from_millis(50), reply: Duration::from_secs(2) };
+/// How often whoever waits for a reply looks whether to give up.
 const REPLY_LOOK: Duration = Duration::from_millis(50);
 /// How much of one is looked at.
 const REPLY_BYTES_MAX: usize = 512;
@@ -44,6 +46,9 @@ pub struct Child {
     output: Arc<Mutex<VecDeque<u8>>>,
     ended: Option<ExitStatus>,
     is_stopped: bool,
+    /// Every process that was seen to have come of it, with when it started: one that has a group of
+    /// its own is known by nothing else when its parents are gone.
+    seen: Vec<(u32, u64)>,
 }
 
 impl Child {
@@ -83,6 +88,7 @@ impl Child {
             output: Arc::clone(&output),
             ended: None,
             is_stopped: false,
+            seen: Vec::new(),
         };
         // Ends with the last process that holds the pipe; nobody waits for it.
         thread::Builder::new().name("wring-output".to_owned()).spawn(move || {
@@ -181,7 +187,7 @@ impl Child {
     }
 
     /// Every process that came of it, those that nobody has collected included.
-    fn members(&self, processes: &[(u32, Stat)]) -> Vec<(u32, Stat)> {
+    fn members(&mut self, processes: &[(u32, Stat)]) -> Vec<(u32, Stat)> {
         let parents: Vec<(u32, u32)> =
             processes.iter().map(|(pid, stat)| (*pid, stat.parent)).collect();
         let (own, started) = (std::process::id(), started().clone());
@@ -196,17 +202,24 @@ impl Child {
         };
         let mut pids = family(self.id(), &parents);
         for (pid, stat) in processes {
-            if (stat.group == self.id() || came_to_wring(*pid, stat)) && !pids.contains(pid) {
+            let is_known = self.seen.contains(&(*pid, stat.started_ticks));
+            let is_one = is_known || stat.group == self.id() || came_to_wring(*pid, stat);
+            if is_one && !pids.contains(pid) {
                 pids.extend(family(*pid, &parents));
             }
         }
-        processes.iter().filter(|(pid, _)| pids.contains(pid)).copied().collect()
+        let members: Vec<(u32, Stat)> =
+            processes.iter().filter(|(pid, _)| pids.contains(pid)).copied().collect();
+        self.seen = members.iter().map(|(pid, stat)| (*pid, stat.started_ticks)).collect();
+        members
     }
 
     /// Sends the signal to everything that came of it.
-    fn signal(&self, signal: libc::c_int) {
+    fn signal(&mut self, signal: libc::c_int) {
+        // Found before the first of them ends.
+        let members = self.members(&all_processes());
         self.signal_group(signal);
-        for (pid, stat) in self.members(&all_processes()) {
+        for (pid, stat) in members {
             if stat.group != self.id() && !stat.has_ended {
                 // SAFETY: the call takes no pointers.
                 let _ = unsafe { libc::kill(pid.cast_signed(), signal) };
@@ -334,21 +347,36 @@ pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// Whether anything comes back from `address` when it is sent `bytes`; no, once `gives_up`.
+/// How long one attempt to get a reply may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Until there is a connection.
+    pub connect: Duration,
+    /// From then on until there are bytes.
+    pub reply: Duration,
+}
+
+/// Whether anything comes back from `address`, on this machine, when it is sent `bytes`; no, once
+/// `gives_up`.
 pub fn replies(address: SocketAddr, bytes: &[u8], gives_up: &dyn Fn() -> bool) -> bool {
-    !reply(address, bytes, gives_up).is_empty()
+    !reply(address, bytes, LOCAL, gives_up).is_empty()
 }
 
 /// The first bytes of what is sent back by whoever listens there when sent `bytes`; none where that
-/// takes too long or nobody does, or once `gives_up`.
-pub fn reply(address: SocketAddr, bytes: &[u8], gives_up: &dyn Fn() -> bool) -> Vec<u8> {
+/// takes longer than `patience` or nobody does, or once `gives_up`.
+pub fn reply(
+    address: SocketAddr,
+    bytes: &[u8],
+    patience: Patience,
+    gives_up: &dyn Fn() -> bool,
+) -> Vec<u8> {
     let read = || -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect_timeout(&address, REPLY_LOOK)?;
+        let mut stream = TcpStream::connect_timeout(&address, patience.connect)?;
         stream.set_read_timeout(Some(REPLY_LOOK))?;
         stream.set_write_timeout(Some(REPLY_LOOK))?;
         stream.write_all(bytes)?;
         let mut reply = vec![0; REPLY_BYTES_MAX];
-        let deadline = Instant::now() + REPLY_PATIENCE;
+        let deadline = Instant::now() + patience.reply;
         loop {
             match stream.read(&mut reply) {
                 Ok(count) => {
@@ -414,6 +442,20 @@ mod tests {
             assert!(!is_running(id), "{id} is left");
         }
         assert!(!is_running(child.id()));
+    }
+
+    #[test]
+    fn what_has_a_group_of_its_own_is_stopped_though_its_parents_are_gone() {
+        let command = "timeout 600 sh -c 'trap \"\" TERM; echo $$ >&2; while :; do sleep 0.05; done' \
+                       | cat; :";
+        let mut child = Child::start(command, &[]).unwrap();
+        wait_for("its id", || child.output().lines().count() == 1);
+        let id: u32 = child.output().trim().parse().unwrap();
+        let begun = Instant::now();
+        Child::stop_all(&mut [&mut child], Duration::from_millis(300), &|| false);
+        // It ignores the request, so it was waited for and then killed.
+        assert!(begun.elapsed() >= Duration::from_millis(300), "{:?}", begun.elapsed());
+        assert!(!is_running(id), "{id} is left");
     }
 
     #[test]

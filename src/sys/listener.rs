@@ -41,10 +41,17 @@ fn cpus_below(proc: &Path, addresses: &[Address]) -> Option<Vec<u32>> {
     if inodes.is_empty() {
         return None;
     }
-    let threads: Vec<Thread> = processes(proc)
-        .filter(|pid| holds_one_of(proc, pid, &inodes))
-        .flat_map(|pid| threads(proc, &pid))
-        .collect();
+    let mut held = BTreeSet::new();
+    let holds_one = |pid: &String| {
+        let own = sockets_of(proc, pid, &inodes);
+        held.extend(&own);
+        !own.is_empty()
+    };
+    let threads: Vec<Thread> =
+        processes(proc).filter(holds_one).flat_map(|pid| threads(proc, &pid)).collect();
+    if held != inodes {
+        return None;
+    }
     let all_ns: u64 = threads.iter().map(|thread| thread.ran_ns).sum();
     let at_work = threads.iter().filter(|t| t.ran_ns as f64 >= all_ns as f64 * AT_WORK_SHARE);
     let cpus: BTreeSet<u32> = at_work.flat_map(|thread| thread.cpus.iter().copied()).collect();
@@ -114,13 +121,14 @@ fn processes(proc: &Path) -> impl Iterator<Item = String> {
     names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit())).take(PROCESSES_MAX)
 }
 
-fn holds_one_of(proc: &Path, pid: &str, inodes: &BTreeSet<u64>) -> bool {
+fn sockets_of(proc: &Path, pid: &str, inodes: &BTreeSet<u64>) -> BTreeSet<u64> {
     let descriptors = fs::read_dir(proc.join(pid).join("fd")).into_iter().flatten().flatten();
-    descriptors.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|link| {
-        let inode = link.to_str().and_then(|link| link.strip_prefix("socket:["));
-        let inode = inode.and_then(|inode| inode.strip_suffix(']')?.parse().ok());
-        inode.is_some_and(|inode: u64| inodes.contains(&inode))
-    })
+    let links = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
+    let sockets = links.filter_map(|link| {
+        let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+        inode.parse().ok()
+    });
+    sockets.filter(|inode| inodes.contains(inode)).collect()
 }
 
 struct Thread {
@@ -195,7 +203,10 @@ mod tests {
         let inodes: BTreeSet<u64> =
             tcp_listeners(Path::new("/proc"), address.inet().unwrap()).into_iter().collect();
         assert_eq!(inodes.len(), 1);
-        assert!(holds_one_of(Path::new("/proc"), &std::process::id().to_string(), &inodes));
+        assert_eq!(
+            sockets_of(Path::new("/proc"), &std::process::id().to_string(), &inodes),
+            inodes
+        );
         let found = cpus_of_listeners(&[address]);
         assert!(found.as_ref().is_none_or(|cpus| cpus.iter().all(|cpu| allowed.contains(cpu))));
         drop(listener);

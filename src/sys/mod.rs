@@ -27,7 +27,7 @@ mod usage;
 pub use activity::{Activity, ActivityLook, BusyProcess};
 pub use alloc_count::CountingAllocator;
 pub use cgroup::{CgroupFacts, CpuQuota, Limit, Throttled};
-pub use child::{Child, STOP_PATIENCE, free_port, replies, reply};
+pub use child::{Child, Patience, STOP_PATIENCE, free_port, replies, reply};
 pub use clock::{
     Clock, process_cpu_ns, suspended_ns, thread_cpu_ns, thread_starved_ns, wall_unix_seconds,
 };

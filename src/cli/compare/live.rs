@@ -386,6 +386,10 @@ impl Contest {
                 .block(&plan, &self.signals, &mut |_| {})
                 .map_err(|error| side_error(side, &error))?;
             self.answers[side].add(&Answers::of(&result));
+            if result.speaks_tls {
+                let so = format!("nothing of {} can be compared", name(side));
+                return Err(execute::speaks_tls(&so));
+            }
             if self.is_stopped() {
                 return Ok(Taken::Stopped);
             }

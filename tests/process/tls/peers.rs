@@ -236,6 +236,17 @@ fn plain_requests_to_a_port_for_tls_are_one_clear_message() {
         assert_eq!(stdout.matches(message).count(), 1, "{}", said(&output));
         assert_eq!(stdout.matches("https://").count(), 1, "{}", said(&output));
     }
+    let url = format!("http://{}/", port.address());
+    for line in [
+        &["search", "--max-rps", "--max-duration", "9s", &url][..],
+        &["search", "--slo", "p99<5ms", "--max-duration", "9s", &url],
+        &["compare", "--max-duration", "9s", &url, &url],
+    ] {
+        let output = Running::start(Command::new(env!("CARGO_BIN_EXE_wring")).args(line));
+        let output = output.finish(RUN_MAX);
+        assert_eq!(output.status.code(), Some(3), "{line:?}: {}", said(&output));
+        assert!(said(&output).contains("the port speaks TLS"), "{}", said(&output));
+    }
     drop((server, nginx));
     // A 400 alone says nothing.
     let Some(plain) = Nginx::start("location / { return 400; }") else { return };
