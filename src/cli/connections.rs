@@ -16,7 +16,7 @@ use std::sync::Arc;
 use super::args::{CloseChoice, ConnectionArgs, ProxyProtocolChoice, RunArgs};
 use super::error::CliError;
 use super::lower::Refused;
-use super::{basic_auth, redact, source_ip, url};
+use super::{basic_auth, files, redact, source_ip, url};
 use crate::io::{Address, CloseKind};
 use crate::plan::{Header, Network, Prelude, RequestError};
 use crate::proto::ProxyVersion;
@@ -239,10 +239,15 @@ fn check_pairs(args: &RunArgs) -> Result<(), CliError> {
 /// `name:password` as typed, or the first line of a file.
 fn user(typed: &str) -> Result<String, CliError> {
     let Some(path) = typed.strip_prefix('@') else { return Ok(typed.to_owned()) };
-    let mut text = String::new();
-    let read =
-        File::open(path).and_then(|file| file.take(USER_BYTES_MAX).read_to_string(&mut text));
-    read.map_err(|error| {
+    let read = files::once("-u", path, || {
+        let mut text = Vec::new();
+        File::open(path)?.take(USER_BYTES_MAX).read_to_end(&mut text)?;
+        Ok(text)
+    });
+    let text = read.and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it holds bytes that are no UTF-8"))
+    });
+    let text = text.map_err(|error| {
         CliError::usage(format!("-u: cannot read '{}': {error}", path.escape_debug()))
             .hint("write -u name:password, or -u @FILE for a file with that on its first line")
     })?;

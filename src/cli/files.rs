@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::CliError;
 use crate::limits;
@@ -131,7 +132,9 @@ pub fn read_named(flag: &str, typed: &str) -> Result<Vec<u8>, CliError> {
 pub fn read_named_bytes(flag: &str, typed: &OsStr) -> Result<Vec<u8>, CliError> {
     match typed.as_bytes().strip_prefix(b"@") {
         None => Ok(typed.as_bytes().to_vec()),
-        Some(b"-") => checked(flag, "standard input", read_bounded(io::stdin().lock())),
+        Some(b"-") => {
+            checked(flag, "standard input", once(flag, "-", || read_bounded(io::stdin().lock())))
+        }
         Some(path) => read_path(flag, Path::new(OsStr::from_bytes(path))),
     }
 }
@@ -147,7 +150,31 @@ fn read_path(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
             "{flag} '@' names no file; write {flag} @FILE, or {flag} @- for stdin"
         )));
     }
-    checked(flag, &path.to_string_lossy(), File::open(path).and_then(read_bounded))
+    let shown = path.to_string_lossy();
+    let read = || File::open(path).and_then(read_bounded);
+    // Not yet opened: a pipe without a writer would wait.
+    let is_file = fs::metadata(path).is_ok_and(|known| known.is_file());
+    checked(flag, &shown, if is_file { read() } else { once(flag, &shown, read) })
+}
+
+/// What `once` has read, by flag and name.
+static GIVEN: Mutex<Vec<(String, Vec<u8>)>> = Mutex::new(Vec::new());
+
+/// What `name` gave for a flag when it was first read. Standard input, a pipe or a device gives that
+/// once, and a comparison and a self test ask for it more often.
+pub fn once(
+    flag: &str,
+    name: &str,
+    read: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<Vec<u8>> {
+    let key = format!("{flag} {name}");
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, bytes)) = given.iter().find(|(known, _)| *known == key) {
+        return Ok(bytes.clone());
+    }
+    let bytes = read()?;
+    given.push((key, bytes.clone()));
+    Ok(bytes)
 }
 
 fn checked(flag: &str, shown: &str, read: io::Result<Vec<u8>>) -> Result<Vec<u8>, CliError> {

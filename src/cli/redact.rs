@@ -34,6 +34,12 @@ pub fn url(typed: &str) -> String {
     headers(&format!("{scheme}{}", without_user(rest)))
 }
 
+/// A command line for a shell: the user part of every URL in it is masked.
+pub fn command(line: &str) -> String {
+    let words: Vec<String> = line.split_inclusive(char::is_whitespace).map(userinfo).collect();
+    headers(&words.concat())
+}
+
 /// What follows a scheme that lacks a part of its `://`: `http:/`, `http:`, `http//`.
 pub fn after_scheme(typed: &str) -> Option<&str> {
     let is = |name: &str| typed.get(..name.len()).is_some_and(|t| t.eq_ignore_ascii_case(name));
@@ -124,6 +130,19 @@ mod tests {
             ("http://h:80/a@b", "http://h:80/a@b"),
         ] {
             assert_eq!(text(typed), shown);
+        }
+    }
+
+    #[test]
+    fn every_url_of_a_command_line_is_masked() {
+        for (typed, shown) in [
+            (
+                "./api --db postgres://app:x@db/a --cache 'redis://:y@c' --port {port}",
+                "./api --db postgres://***@db/a --cache 'redis://***@c' --port {port}",
+            ),
+            ("A=http://h/  ./b -H 'Cookie: z'", "A=http://h/  ./b -H 'Cookie: ***"),
+        ] {
+            assert_eq!(command(typed), shown);
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::support::denied::{Denied, by_seccomp};
+use super::support::scripted::{Script, Scripted};
 use super::support::serve::Serve;
 use super::support::{Folder, Port, Running, run, said, wring};
 use serde_json::Value;
@@ -452,5 +453,26 @@ fn where_io_uring_is_denied_both_sides_run_on_epoll_and_it_is_said() {
         let output = run(line.arg("compare").args(sides).args(["--engine", "uring"]), LIMIT);
         assert_eq!(output.status.code(), Some(3), "{}", said(&output));
         assert!(said(&output).contains("seccomp filter"), "{}", said(&output));
+    }
+}
+
+#[test]
+fn both_sides_are_sent_what_standard_input_gives_once() {
+    let folder = Folder::new();
+    let body = folder.path().join("body");
+    fs::write(&body, "from standard input").unwrap();
+    let [a, b] = [(), ()].map(|()| {
+        Scripted::start(Script::Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec()))
+    });
+    let line =
+        "exec \"$0\" compare -b @- -c1 -t1 --block 20ms --max-duration 600ms \"$2\" \"$3\" <\"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", line, env!("CARGO_BIN_EXE_wring")]).arg(&body).args([a.url(), b.url()]);
+    let output = run(&mut command, LIMIT);
+    assert!(matches!(output.status.code(), Some(0 | 99)), "{}", said(&output));
+    for server in [a, b] {
+        let received = server.received().concat();
+        let text = String::from_utf8_lossy(&received);
+        assert!(text.contains("\r\n\r\nfrom standard input"), "{text:.200}");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::super::args::compare::CompareArgs;
 use super::super::error::CliError;
+use super::super::redact;
 use super::super::selftest::{Division, divide};
 use super::live::Contest;
 use super::stored::name;
@@ -46,9 +47,12 @@ pub(super) fn compare(
     contest.announce();
     let mut race = Race::new(contest.rules(processes), args.run.seed);
     let mut count = 0;
+    // Those asked for must be among those allowed.
+    let allowed = if asked.is_some() { &spread } else { &division.client };
     for process in 0..processes {
         let slot_ns = contest.left_ns() / (processes - process);
-        let Some(mut servers) = start_both(&mut contest, args, argv, commands, path, &division)?
+        let Some(mut servers) =
+            start_both(&mut contest, args, argv, commands, path, (allowed, &division.target))?
         else {
             break;
         };
@@ -77,7 +81,7 @@ pub(super) fn compare(
         list(&division.target),
         list(&division.client)
     )];
-    contest.finish(commands.clone(), setup)
+    contest.finish(commands.each_ref().map(|command| redact::command(command)), setup)
 }
 
 fn tell(contest: &mut Contest, division: &Division, restarts: u32) {
@@ -147,23 +151,24 @@ impl Contest {
     }
 }
 
-/// Starts both sides and waits until they answer; `None` when a signal came first.
+/// Starts both sides, each on `cpus`, and waits until they answer; `None` when a signal came first.
+/// wring may have the CPUs `allowed`.
 fn start_both(
     contest: &mut Contest,
     args: &CompareArgs,
     argv: &[String],
     commands: &[String; 2],
     path: &str,
-    division: &Division,
+    (allowed, cpus): (&[u32], &[u32]),
 ) -> Result<Option<Servers>, CliError> {
     let mut servers = contest.servers();
     for (side, command) in commands.iter().enumerate() {
         let port = sys::free_port()
             .map_err(|error| CliError::internal(format!("loopback has no free port: {error}")))?;
         let url = format!("http://127.0.0.1:{port}{path}");
-        let mut plan = contest.plan(args, argv, &url, &division.client)?;
+        let mut plan = contest.plan(args, argv, &url, allowed)?;
         let command = command.replace("{port}", &port.to_string());
-        let child = Child::start(&command, &division.target).map_err(|error| {
+        let child = Child::start(&command, cpus).map_err(|error| {
             CliError::nothing_measured(format!(
                 "the server of {} cannot be started: {error}",
                 name(side)
@@ -230,6 +235,8 @@ fn measure(
     let mut plans = [0, 1].map(|side: usize| servers.list[side].plan.clone());
     let mut sessions = contest.open(&mut plans)?;
     let begun_ns = contest.left_ns();
+    // Starting took a part of it.
+    let slot_ns = slot_ns.min(begun_ns);
     contest.warm_up(&mut sessions, &plans, slot_ns / WARM_UP_PART)?;
     if contest.is_stopped() {
         return Ok(());

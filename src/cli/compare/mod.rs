@@ -183,7 +183,8 @@ fn commands(a: &str, b: &str, words: &[String]) -> Result<Kind, CliError> {
             return Err(CliError::usage(format!("{flag} is empty; give a command")));
         }
         if !command.contains("{port}") {
-            let message = format!("{flag} '{}' has no {{port}}", command.escape_debug());
+            let shown = super::redact::command(command);
+            let message = format!("{flag} '{}' has no {{port}}", shown.escape_debug());
             return Err(CliError::usage(message)
                 .hint("write {port} where the server is told its port: './server --port {port}'"));
         }
@@ -221,6 +222,7 @@ fn check_flags(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
         ("--warmup", "a comparison finds out by itself when both are warm"),
         ("--interval", "a block has no series"),
         ("-o", "--json=FILE keeps what was found"),
+        ("-v", "the report has all there is"),
         ("-L", PERCENTILES),
         ("-U", PERCENTILES),
         ("--urls", "two URLs are compared"),
@@ -237,7 +239,7 @@ fn check_flags(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
         Err(CliError::usage(format!("{flag} has no meaning {what}")).hint(hint))
     };
     if let Kind::Files(_) = kind {
-        const OF_STORED: [&str; 10] = [
+        const OF_STORED: [&str; 9] = [
             "--metric",
             "--margin",
             "--force",
@@ -247,7 +249,6 @@ fn check_flags(args: &CompareArgs, kind: &Kind) -> Result<(), CliError> {
             "--color",
             "--seed",
             "-q",
-            "-v",
         ];
         return match args.given.other_than(&OF_STORED) {
             Some(flag) => refused(

@@ -103,7 +103,7 @@ fn flags_that_blocks_give_no_meaning_are_refused_by_name() {
         (&["--metric", "p95"], "possible values are rps, p50"),
         (&["--fail-on", "faster"], "possible values are slower, undecided, never"),
         (&["--json", "--format", "md"], "--json and --format contradict each other"),
-        (&["-q", "-v"], "-q and -v contradict"),
+        (&["-v"], "-v has no meaning in a comparison"),
         (&["--threshold", "p99<1s"], "--threshold has no meaning in a comparison"),
         (&["--group-by", "X"], "--group-by has"),
         (&["--interval", "1s"], "--interval has"),
