@@ -191,6 +191,10 @@ pub(crate) fn cpu_time(id: u32) -> Duration {
 /// Most memory a process has had resident so far, in bytes.
 pub(crate) fn peak_resident_bytes(id: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    if !status.starts_with("Name:\twring\n") {
+        // It is about to take the place of its parent's image, whose memory is not its own.
+        return Some(0);
+    }
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
