@@ -22,7 +22,7 @@ use crate::search::{
     Ask, Capacity, Ceiling, CeilingAsk, CeilingEnded, CeilingNext, Claim, Config, Ended, Found,
     FoundTrial, Latencies, Load, Next, Standing, Stopped, Trial, limits_ns,
 };
-use crate::sys::{Clock, SIGINT, Signals};
+use crate::sys::{self, Clock, SIGINT, Signals};
 use crate::units::{Rate, format_duration_ns, parse_rate};
 
 /// Exit code: the measurement is invalid.
@@ -75,7 +75,12 @@ pub(super) fn lower(
     // Any rate will do to have the flags of a schedule checked; each trial brings its own.
     let rate = if args.max_rps { None } else { parse_rate("1/s").ok() };
     // There must be room for the most that may be tried.
-    let connections = if args.max_rps { args.max_connections } else { args.run.connections };
+    let connections_max = if args.given.has("--max-connections") {
+        args.max_connections
+    } else {
+        args.max_connections.min(connections_possible(&args.run))
+    };
+    let connections = if args.max_rps { connections_max } else { args.run.connections };
     let run_args = RunArgs { rate, connections, duration: Some(1_000_000_000), ..args.run.clone() };
     let run = lower::run(&run_args, url, argv, allowed).map_err(CliError::from)?;
     let csv = args.csv.as_deref().map(|path| ReportFile::open("--csv", path)).transpose()?;
@@ -90,10 +95,21 @@ pub(super) fn lower(
         claims,
         max_duration_ns: args.max_duration,
         width: args.width,
-        connections_max: args.max_connections,
+        connections_max,
         depth_max: args.max_pipeline,
         csv,
     })
+}
+
+/// How many connections this process may have; where each is replaced, half of them are closing.
+fn connections_possible(args: &RunArgs) -> u32 {
+    let threads = args.threads.unwrap_or_else(|| sys::allowed_cpus().len() as u32);
+    let Err(limit) = sys::ensure_descriptors(u64::MAX) else { return u32::MAX };
+    let most = run::connections_within(limit.hard, threads);
+    let network = &args.network;
+    let replaces_all = network.no_keepalive || network.requests_per_connection.is_some();
+    let most = if replaces_all { most / 2 } else { most };
+    most.clamp(1, u64::from(u32::MAX)) as u32
 }
 
 /// Flags of a run that a search has no use for, or not this one; with what is to be used instead.
@@ -511,7 +527,7 @@ fn load_up(
             depth: ask.depth,
             requests_per_s: result.requests_per_s(),
             latencies: Latencies::of(&result.total.latency),
-            is_generator_limited: result.verdict.is_short_of_time(),
+            is_generator_limited: result.is_short_of_time(),
             spoiled,
         };
         bench.say(&report::load_line(&load));

@@ -71,7 +71,7 @@ pub fn summarize(result: &RunResult, process: u32) -> Block {
         latency_ns: [0.5, 0.9, 0.99, 0.999].map(quantile),
         failed_share: (all > 0.0).then(|| unanswered as f64 / all),
         server_cpu_ns: cost.and_then(ServerCost::cpu_ns_per_request),
-        is_generator_limited: result.verdict.is_short_of_time(),
+        is_generator_limited: result.is_short_of_time(),
     }
 }
 

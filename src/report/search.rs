@@ -182,14 +182,14 @@ fn spoiled_reason(verdict: &Verdict) -> String {
         Some(Invalid::SpeaksTls) => "plain requests went to a port for TLS".to_owned(),
         Some(Invalid::WorkerBroke) => "a worker's backend broke".to_owned(),
         Some(Invalid::IdentityBroken { name }) => format!("identity {name} is broken"),
-        None if verdict.is_short_of_time() => "wring's workers had no time to spare".to_owned(),
+        None if verdict.is_about_own_time() => "wring's workers had no time to spare".to_owned(),
         None => words::verdict_word(verdict).to_owned(),
     }
 }
 
 /// What helps against it.
 fn spoiled_advice(verdict: &Verdict) -> &'static str {
-    if verdict.is_short_of_time() {
+    if verdict.is_about_own_time() {
         "give wring more CPUs (-t, --cpus)"
     } else {
         "wring doctor may tell why"

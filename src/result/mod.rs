@@ -397,6 +397,15 @@ impl RunResult {
         self.share_max(|worker| worker.busy_ns)
     }
 
+    /// A worker had no time to spare: whatever was measured is no ceiling of the target's.
+    pub fn is_short_of_time(&self) -> bool {
+        match self.verdict {
+            Verdict::GeneratorLimited { .. } => true,
+            Verdict::ShortOfCpu { .. } => self.occupied_share_max() >= BUSY_SHARE_LIMITED,
+            _ => false,
+        }
+    }
+
     /// The largest share of the window that any worker had no time to spare in, because it was busy
     /// or waited for its CPU, `0.0 ..= 1.0`.
     pub fn occupied_share_max(&self) -> f64 {

@@ -137,15 +137,9 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// wring had no time to spare: whatever was measured is no ceiling of the target's.
-    pub fn is_short_of_time(&self) -> bool {
-        match self {
-            Self::GeneratorLimited { .. } => true,
-            Self::ShortOfCpu { busy_share, starved_share } => {
-                busy_share + starved_share >= BUSY_SHARE_LIMITED
-            }
-            _ => false,
-        }
+    /// The time of wring's workers, busy or waited for, is a part of what set the pace.
+    pub fn is_about_own_time(&self) -> bool {
+        matches!(self, Self::GeneratorLimited { .. } | Self::ShortOfCpu { .. })
     }
 }
 

@@ -247,7 +247,7 @@ impl Capacity {
         self.rest_ns = (2 * last_ns).clamp(20 * MS, 2 * SECOND);
         if let Some(verdict) = &trial.spoiled {
             point.spoiled += 1;
-            point.limited += u32::from(verdict.is_short_of_time());
+            point.limited += u32::from(verdict.is_about_own_time());
             return;
         }
         point.trials += 1;

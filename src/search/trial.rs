@@ -172,7 +172,7 @@ fn spoiled(result: &RunResult, claims: &[Claim], too_little: bool) -> Option<Ver
         _ if too_little && busy_share >= BUSY_SHARE_LIMITED => {
             Some(Verdict::GeneratorLimited { busy_share })
         }
-        verdict if verdict.is_short_of_time() => Some(verdict.clone()),
+        verdict if result.is_short_of_time() => Some(verdict.clone()),
         Verdict::Invalid(reasons) => {
             let reasons: Vec<Invalid> = reasons.iter().filter(matters).cloned().collect();
             (!reasons.is_empty()).then_some(Verdict::Invalid(reasons))

@@ -331,3 +331,20 @@ fn a_warm_up_ends_by_itself_when_the_target_is_steady() {
         }
     }
 }
+
+#[test]
+fn no_more_connections_are_tried_than_the_limit_of_descriptors_allows() {
+    let Some(prlimit) = support::find_program("prlimit") else { return };
+    let nobody = support::Port::reserve();
+    let url = format!("http://{}/", nobody.address());
+    for (more, code, words) in [
+        (&[][..], 3, "no connection to "),
+        (&["--max-connections", "1k"], 2, "file descriptors are needed and the hard limit is 300"),
+    ] {
+        let mut command = std::process::Command::new(&prlimit);
+        command.args(["--nofile=300:300", env!("CARGO_BIN_EXE_wring"), "search", "--max-rps"]);
+        let output = support::run(command.args(more).arg(&url), RUN_MAX);
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+}
