@@ -333,6 +333,10 @@ impl Epoll {
             return;
         }
         let (received, asked, buffer) = match want {
+            _ if socket.errno.is_some() => {
+                let error = socket.errno.take().map(io::Error::from_raw_os_error);
+                (error.map_or(Ok(None), Err), 0, None)
+            }
             Want::Discard(bytes_max) => (sys::discard_some(fd, bytes_max), bytes_max, None),
             Want::Stream | Want::Once(_) => {
                 let Some(buffer) = self.recv_buffers.lend() else {
@@ -365,9 +369,16 @@ impl Epoll {
         if !more {
             socket.recv = None;
         }
-        let has_rest = bytes > 0
-            && (socket.has_ended
-                || (bytes as usize == asked && socket.fd.as_ref().is_some_and(sys::holds_more)));
+        let looks = bytes > 0 && bytes as usize == asked && !socket.has_ended;
+        let has_more = match socket.fd.as_ref().filter(|_| looks).map(sys::holds_more) {
+            None => false,
+            Some(Ok(has_more)) => has_more,
+            Some(Err(error)) => {
+                socket.errno = error.raw_os_error();
+                true
+            }
+        };
+        let has_rest = bytes > 0 && (socket.has_ended || has_more);
         let lease = match buffer {
             Some(buffer) if bytes > 0 => Some(RecvLease::new(buffer, bytes)),
             Some(buffer) => {

@@ -21,6 +21,8 @@ pub(super) struct Socket {
     pub(super) is_writable: bool,
     /// The end of the stream or an error is behind the bytes, if there are any.
     pub(super) has_ended: bool,
+    /// The error that a look behind the bytes took from the socket, for the next receive.
+    pub(super) errno: Option<i32>,
     /// What the socket's low-water mark was raised to; 0 while it is a new socket's.
     pub(super) low_water_bytes: u32,
     /// Stands in the queue of those to be looked after.

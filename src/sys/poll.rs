@@ -216,13 +216,14 @@ pub fn discard_some(fd: impl AsFd, bytes_max: usize) -> io::Result<Option<usize>
     moved(unsafe { libc::recv(fd, ptr::null_mut(), bytes_max, flags) })
 }
 
-/// Whether a receive would bring something now: bytes, the end of the stream or an error.
-pub fn holds_more(fd: impl AsFd) -> bool {
+/// Whether a receive would bring something now: bytes or the end of the stream. An error is told once,
+/// and so not to the receive.
+pub fn holds_more(fd: impl AsFd) -> io::Result<bool> {
     let (fd, mut byte) = (fd.as_fd().as_raw_fd(), 0_u8);
     let flags = libc::MSG_DONTWAIT | libc::MSG_PEEK;
     // SAFETY: one byte is writable during the call, which does not keep it.
     let peeked = moved(unsafe { libc::recv(fd, (&raw mut byte).cast(), 1, flags) });
-    !matches!(peeked, Ok(None))
+    peeked.map(|count| count.is_some())
 }
 
 fn moved(result: isize) -> io::Result<Option<usize>> {

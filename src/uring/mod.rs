@@ -116,6 +116,9 @@ struct Socket {
     connect_flush: u64,
     /// The address it was made for.
     address_index: u32,
+    /// The kernel says of its receives whether there is more behind the bytes. Of a Unix socket it did
+    /// not before Linux 6.17, and before 6.5 what it said was left to chance.
+    tells_rest: bool,
     attempt: Attempt,
 }
 
@@ -246,6 +249,7 @@ impl Uring {
             self.push_connect(slot, address_index, token);
         }
         self.sockets[index].fd = Some(fd);
+        self.sockets[index].tells_rest = !is_unix;
         self.sockets[index].wake_bytes = 1;
         self.sockets[index].address_index = address_index;
         self.sockets[index].connect_flush = self.flushes;
@@ -490,7 +494,9 @@ impl Uring {
                     _ => {}
                 }
             }
-            let (more, has_rest) = (cqueue::more(flags), cqueue::sock_nonempty(flags));
+            let socket = self.sockets.get(token.index() as usize);
+            let has_rest = cqueue::sock_nonempty(flags) && socket.is_some_and(|s| s.tells_rest);
+            let more = cqueue::more(flags);
             done.items.push(Completion { token, result, lease, more, has_rest });
             room -= 1;
         }
