@@ -501,7 +501,8 @@ impl Conn {
         }
     }
 
-    /// True while something is to be pushed that found no room in the queue.
+    /// True while something is to be pushed that found no room in the queue, or to be settled at the end
+    /// of the turn.
     #[inline]
     pub fn has_wishes(&self) -> bool {
         let may_wish = matches!(self.recv, Recv::None | Recv::StreamUnwanted);
@@ -510,7 +511,7 @@ impl Conn {
             State::Prelude { .. } => self.prelude.is_wish(),
             State::Down { .. } | State::Connecting { .. } => false,
         };
-        self.wish.is_some() || (may_wish && is_wishing())
+        self.wish.is_some() || (may_wish && is_wishing()) || self.is_to_settle()
     }
 
     /// Handles a completion of this connection. Those of earlier generations are let go.
@@ -541,8 +542,10 @@ impl Conn {
     pub fn expiry_ns(&self, shape: &Shape) -> u64 {
         match self.state {
             State::Open => {
-                let oldest = self.inflight.oldest();
-                oldest.map_or(u64::MAX, |run| run.stamps.sent_ns + shape.timeout_ns)
+                let oldest = self.inflight.oldest().map(|run| run.stamps.sent_ns);
+                // What is said to be there after an answer has to come as well.
+                let since_ns = oldest.or_else(|| self.has_rest.then_some(self.last_answer_ns));
+                since_ns.map_or(u64::MAX, |since_ns| since_ns + shape.timeout_ns)
             }
             State::Connecting { since_ns }
             | State::Prelude { since_ns }

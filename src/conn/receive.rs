@@ -71,7 +71,7 @@ impl Conn {
             self.recv = Recv::None;
         }
         if self.tls.is_some() {
-            return self.received_records(completion.result, completion.lease, ctx);
+            return self.received_records(completion, ctx);
         }
         match completion.result {
             Ok(0) => self.ended_by_peer(ctx),
@@ -83,7 +83,9 @@ impl Conn {
                     }
                     ctx.backend.recycle(lease);
                     match outcome {
-                        Ok(Flow::Keep) if self.has_served() => return self.retire(ctx),
+                        Ok(Flow::Keep) if self.has_served() && !self.uploading => {
+                            return self.retire(ctx);
+                        }
                         Ok(Flow::Keep) => {
                             self.has_rest = completion.has_rest && self.is_idle();
                             self.mind_large_bodies(ctx.shape.discards);
@@ -118,7 +120,7 @@ impl Conn {
                 self.has_rest = completion.has_rest && self.is_idle();
                 if flow == Flow::Close && matches!(self.state, State::Open) {
                     self.part(ctx);
-                } else if flow == Flow::Keep && self.has_served() {
+                } else if flow == Flow::Keep && self.has_served() && !self.uploading {
                     return self.retire(ctx);
                 }
                 self.pump(ctx);
@@ -159,6 +161,25 @@ impl Conn {
     #[inline]
     pub(super) fn has_served(&self) -> bool {
         (self.left == 0 || self.uploading) && self.is_idle()
+    }
+
+    /// Whether the end of the turn decides what becomes of it: an answer came while a part of its
+    /// request had not left, as far as is known by now (the end of the send may be told after it, in
+    /// the same turn), or no more can be sent.
+    #[inline]
+    pub(super) fn is_to_settle(&self) -> bool {
+        (self.uploading && self.is_idle() && self.is_open())
+            || (self.send_broken && self.is_used_up())
+    }
+
+    /// At the end of a turn: closes a connection whose last answer came early, and one that has served
+    /// and waited for that to be known; of one that can send no more, the peer's end is awaited.
+    pub fn settle<B: Backend>(&mut self, ctx: &mut Context<'_, B>) {
+        if self.send_broken && self.is_used_up() {
+            self.state = State::Parting { until_ns: ctx.recorder.now_ns() };
+        } else if self.is_open() && self.has_served() {
+            self.retire(ctx);
+        }
     }
 
     /// Closes a connection that has served. Nothing is cut off by that, and a new one follows at once.

@@ -280,3 +280,40 @@ fn what_a_connection_waits_for_says_when_it_has_waited_too_long() {
     assert_eq!(bench.with(|conn, ctx| conn.connect(ctx)), Pumped::Done);
     assert_eq!(bench.conn.expiry_ns(&bench.shape), 200 * MS);
 }
+
+#[test]
+fn an_answer_is_early_if_the_turn_ends_without_the_end_of_its_send() {
+    for is_told in [true, false] {
+        let mut bench = Bench::waiting();
+        let recv = bench.recv();
+        bench.complete(recv, Ok(OK.len() as u32), true);
+        bench.shape.confirm = Confirm::Always;
+        assert_eq!(bench.with(|conn, ctx| conn.start(ctx, 1)), 1);
+        let send = bench.conn.token(OpKind::Send);
+        bench.complete(recv, Ok(OK.len() as u32), true);
+        assert_eq!(bench.conn.status(), Status::Open);
+        assert!(bench.conn.has_wishes(), "the turn's end has to decide");
+        if is_told {
+            bench.complete(send, Ok(100), false);
+        }
+        bench.with(|conn, ctx| conn.settle(ctx));
+        let status = if is_told { Status::Open } else { Status::Down };
+        assert_eq!(bench.conn.status(), status, "told: {is_told}");
+        assert_eq!(bench.recorder.record().whole().failed.total(), 0);
+    }
+}
+
+#[test]
+fn what_is_said_to_follow_an_answer_must_come_in_time() {
+    let mut bench = Bench::waiting();
+    let recv = bench.recv();
+    bench.complete_with(recv, Ok(OK.len() as u32), true, true);
+    assert_eq!((bench.conn.status(), bench.conn.room()), (Status::Open, 0));
+    bench.recorder.advance(99 * MS);
+    bench.with(|conn, ctx| conn.check_time(ctx));
+    assert_eq!(bench.conn.status(), Status::Open);
+    bench.recorder.advance(100 * MS);
+    bench.with(|conn, ctx| conn.check_time(ctx));
+    assert_eq!(bench.conn.status(), Status::Down);
+    assert_eq!(bench.recorder.record().whole().failed.total(), 0);
+}

@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::io::{
-    Backend, CloseKind, Confirm, IoError, Op, OpKind, QueueFull, RecvLease, SendLease, Slot,
+    Backend, CloseKind, Completion, Confirm, IoError, Op, OpKind, QueueFull, RecvLease, SendLease,
+    Slot,
 };
 use crate::outcome::{ConnectFailure, Failure};
 use crate::proto::{Flow, ProtoError};
@@ -164,7 +165,7 @@ impl Conn {
                 Some(bytes) => written += bytes,
                 None => {
                     ctx.backend.return_send(lease);
-                    self.keys_used_up(ctx);
+                    self.keys_used_up();
                     return false;
                 }
             }
@@ -224,26 +225,30 @@ impl Conn {
 
     /// No more may be encrypted under these keys (TLS 1.2): answers are awaited, then the connection
     /// is replaced.
-    fn keys_used_up<B>(&mut self, ctx: &Context<'_, B>) {
+    fn keys_used_up(&mut self) {
         self.send_broken = true;
-        if self.inflight.oldest().is_none() && self.is_open() {
-            self.state = State::Parting { until_ns: ctx.recorder.now_ns() };
-        }
+    }
+
+    /// Whether all is answered of what could be encrypted.
+    #[cold]
+    pub(super) fn is_used_up(&self) -> bool {
+        let tls = self.tls.as_ref();
+        self.is_idle() && self.is_open() && tls.is_some_and(|tls| tls.session.is_exhausted())
     }
 
     /// A receive brought records, or its end.
     pub(super) fn received_records<B: Backend>(
         &mut self,
-        result: Result<u32, IoError>,
-        lease: Option<RecvLease>,
+        completion: Completion,
         ctx: &mut Context<'_, B>,
     ) {
         let is_handshaking = matches!(self.state, State::Handshaking { .. });
-        match result {
+        match completion.result {
             Ok(0) if is_handshaking => self.handshake_failed(Fault::closed(), ctx),
             Ok(0) => self.records_ended(ctx),
             Ok(_) => {
-                if let Some(lease) = lease {
+                self.has_rest = completion.has_rest;
+                if let Some(lease) = completion.lease {
                     self.decrypt(lease, ctx);
                 }
             }
@@ -306,8 +311,16 @@ impl Conn {
             return self.records_broke(fault, ctx);
         }
         match outcome {
-            Ok(Flow::Keep) if self.is_open() && self.has_served() => return self.retire(ctx),
-            Ok(Flow::Keep) => {}
+            Ok(Flow::Keep) if self.is_open() && self.has_served() && !self.uploading => {
+                return self.retire(ctx);
+            }
+            Ok(Flow::Keep) => {
+                // What comes after the last answer is looked at before anything is sent. After the
+                // handshake, tickets may come at any time.
+                let is_part = self.tls.as_ref().is_some_and(|tls| tls.session.holds_a_part());
+                let is_between = self.is_idle() && self.last_answer_ns > 0;
+                self.has_rest = is_between && (self.has_rest || is_part);
+            }
             Ok(Flow::Close) => self.part(ctx),
             Err(error) => return self.answer_refused(error, ctx),
         }
@@ -317,7 +330,7 @@ impl Conn {
             self.nothing_more_comes(ctx);
             self.state = State::Parting { until_ns: ctx.recorder.now_ns() + PARTING_NS };
         } else if tls.session.is_exhausted() {
-            self.keys_used_up(ctx);
+            self.keys_used_up();
         } else if tls.session.outgoing_bytes() > 0 {
             // A request that starts in this turn takes it along.
             self.wish = Some(Wish::Records);

@@ -100,6 +100,11 @@ impl Session {
         self.is_closed_by_peer
     }
 
+    /// A part of a record or of a message is there, and the rest is awaited.
+    pub fn holds_a_part(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// No more can be encrypted under these keys: the connection is to be replaced.
     pub fn is_exhausted(&self) -> bool {
         self.is_exhausted

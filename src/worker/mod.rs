@@ -389,6 +389,9 @@ impl<B: Backend> Worker<B> {
     /// The warm-up may be ended before its time.
     fn heed_window(&mut self, control: &Control) {
         if let Some(start_ns) = control.window_ns().filter(|&ns| ns < self.window.start_ns) {
+            // A worker that hears of it too late has started requests of the warm-up after that time:
+            // its window begins behind them.
+            let start_ns = start_ns.max(self.recorder.now_ns() + 1);
             self.window.start_ns = start_ns;
             self.window.end_ns = start_ns;
             let duration_ns = self.task.duration_ns.unwrap_or(u64::MAX);
@@ -770,7 +773,11 @@ impl<B: Backend> Worker<B> {
             self.is_ready[index as usize] = false;
             let Some((conn, mut ctx)) = self.split(index) else { continue };
             let before = conn.status();
+            conn.settle(&mut ctx);
             if conn.pump(&mut ctx) == Pumped::QueueFull {
+                if conn.status() != before {
+                    self.after(index, before);
+                }
                 self.make_ready(index);
                 return;
             }
