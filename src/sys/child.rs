@@ -62,9 +62,15 @@ impl Child {
         shell.stdout(writer.try_clone()?).stderr(writer).process_group(0);
         let set = cpu_set(cpus);
         let is_pinned = !cpus.is_empty();
+        let parent = std::process::id();
         let prepare = move || {
             // SAFETY: the call takes no pointers, and is allowed between fork and exec.
             check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) })?;
+            // A parent that ended before that is told of to nobody.
+            // SAFETY: the call takes nothing, and is allowed between fork and exec.
+            if unsafe { libc::getppid() }.cast_unsigned() != parent {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             if is_pinned {
                 let bytes = size_of::<libc::cpu_set_t>();
                 // SAFETY: `set` is a valid CPU set of that size during the call.
@@ -72,7 +78,7 @@ impl Child {
             }
             Ok(())
         };
-        // SAFETY: the closure makes two system calls and allocates nothing.
+        // SAFETY: the closure makes three system calls and allocates nothing.
         unsafe { shell.pre_exec(prepare) };
         let mut started = started();
         adopt_orphans(true);
