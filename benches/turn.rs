@@ -8,7 +8,7 @@
 //!
 //! 64 connections; answers of 140 bytes with equal heads, as a benchmark target sends them.
 //!
-//! Seen (instructions for one answer, simulation subtracted): 682 at depth 1, 63 at depth 16, 33 at
+//! Seen (instructions for one answer, simulation subtracted): 704 at depth 1, 64 at depth 16, 34 at
 //! depth 64. By the clock, depth 16 and 64 are within the noise of the simulation.
 //!
 //! `cargo bench --bench turn` measures; `turn callgrind N DEPTH [worker|count]` does N requests and
