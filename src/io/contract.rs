@@ -282,7 +282,7 @@ impl<F: Fixture> Client<F> {
         }
         for got in &self.got {
             let is_ended = matches!(got.result, Err(IoError::Cancelled | IoError::NoBuffers));
-            assert!(is_ended, "unasked for: {got:?}");
+            assert!(is_ended && got.bytes.is_empty(), "unasked for: {got:?}");
             assert_eq!(got.token.kind(), OpKind::Recv, "unasked for: {got:?}");
         }
         assert!(self.held.is_none());

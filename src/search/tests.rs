@@ -177,8 +177,8 @@ fn a_pause_now_and_then_decides_nothing_by_itself_and_the_bracket_holds_the_trut
         pause: Some((5 * SECOND, 100 * MS)),
         ..server(Service::Constant(MS), false, seed)
     };
-    let (inside, width) = contained(truth, &config, 12, paused);
-    check(inside, 12, width, 0.6);
+    let (inside, width) = contained(truth, &config, 20, paused);
+    check(inside, 20, width, 0.6);
 }
 
 #[test]

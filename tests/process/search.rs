@@ -35,11 +35,10 @@ fn what_a_request_costs_the_server_agrees_with_the_kernels_count_of_its_threads(
         (number(&report, "/server/cpu_ns"), number(&report, "/server/requests"));
     assert_eq!(number(&report, "/server/pid"), u64::from(pid));
     assert_eq!(requests, number(&report, "/window/completed"));
-    // Opening and drain are outside of the window, a thread's counter may be a tick behind. On a busy
-    // machine the window is looked at late.
+    // Opening and drain are outside of the window, a thread's counter may be a tick behind.
     let spent = spent_ns as f64;
     assert!(cpu_ns as f64 <= 1.02 * spent + 1e7, "{cpu_ns} of {spent_ns}");
-    assert!(cpu_ns as f64 >= 0.5 * spent - 1e7, "{cpu_ns} of {spent_ns}");
+    assert!(cpu_ns as f64 >= 0.9 * spent - 1e7, "{cpu_ns} of {spent_ns}");
     let each = report["server"]["cpu_ns_per_request"].as_f64().unwrap();
     assert!((each * requests as f64 - cpu_ns as f64).abs() < 1.0 * requests as f64);
     assert!(number(&report, "/server/resident_bytes") > 100_000);
