@@ -500,6 +500,23 @@ fn what_is_due_in_the_window_never_leaves_before_it() {
 }
 
 #[test]
+fn a_worker_that_hears_late_of_its_window_begins_it_behind_what_it_started() {
+    let mut run = paced("1k", SECOND);
+    run.warmup_ns = SECOND;
+    for (heard_ns, start_ns) in [(90 * MS, 100 * MS), (150 * MS, 150 * MS + 1)] {
+        let (mut worker, _) = run.worker();
+        worker.window.start_ns = SECOND;
+        worker.recorder.enter(Phase::Warmup);
+        worker.recorder.advance(heard_ns);
+        let control = Control::over(worker.task.servers());
+        control.begin_window_at(100 * MS);
+        worker.heed_window(&control);
+        assert_eq!(worker.window.start_ns, start_ns);
+        assert_eq!(worker.window.deadline_ns, start_ns + SECOND, "as long as any other");
+    }
+}
+
+#[test]
 fn stages_ramp_as_their_integral_says() {
     let stages = parse_stages("0->1k:2s,1k:1s,1k->0:1s", limits::DURATION_NS_MAX).unwrap();
     let profile = Arc::new(Profile::stages(stages).unwrap());
